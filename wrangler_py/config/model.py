@@ -1,0 +1,104 @@
+"""The typed result of reading wrangler.toml / .json / .jsonc: what one `wpy dev` session is asked to run.
+
+Only production's meaning lives here: a value that the config leaves out has Cloudflare's production default
+(https://developers.cloudflare.com/queues/configuration/configure-queues/), not miniflare's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """One entry of `queues.producers`: `env.<binding>` sends to `queue`."""
+
+    binding: str
+    queue: str
+    #: Read only to warn about it: production has ignored it since 2024.
+    delivery_delay: int | None = None
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One entry of `queues.consumers`. Times are in seconds."""
+
+    queue: str
+    max_batch_size: int = 10
+    max_batch_timeout: float = 5
+    max_retries: int = 3
+    dead_letter_queue: str | None = None
+    #: None means that the broker scales by itself.
+    max_concurrency: int | None = None
+    retry_delay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedBinding:
+    """A binding that the config names and that this version of wpy cannot serve (yet)."""
+
+    kind: str  # "KV Namespace", "D1 Database", ... in wrangler's words
+    name: str  # the name in `env`
+    field: str  # where it stands, e.g. `kv_namespaces[0]`
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong (`error`) or doubtful (`warning`) in a config."""
+
+    severity: Literal["error", "warning"]
+    text: str
+    file: Path | None = None
+    line: int | None = None  # 1-based
+    field: str | None = None  # dotted path, e.g. `queues.consumers[0].max_batch_size`
+    hint: str | None = None  # what to do next: the allowed range, the nearest valid name
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """One worker of a session."""
+
+    name: str
+    #: The config file, or None when a script was given on the command line without one.
+    path: Path | None
+    #: The folder the config stands in; `main` and `.dev.vars` are relative to it.
+    root: Path
+    #: Absolute path of the entry module.
+    main: Path
+    compatibility_date: str | None = None  # "YYYY-MM-DD"
+    compatibility_flags: tuple[str, ...] = ()
+    environment: str | None = None
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    #: From `.dev.vars` / `.env` and `--var`: shown as hidden in the bindings table.
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    producers: tuple[Producer, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    crons: tuple[str, ...] = ()
+    unsupported: tuple[UnsupportedBinding, ...] = ()
+    #: Every file the result was read from; a session watches them.
+    files: tuple[Path, ...] = ()
+
+    @property
+    def language(self) -> Literal["python", "javascript"]:
+        """Which runtime `main` belongs to, by its suffix."""
+        return "python" if self.main.suffix == ".py" else "javascript"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """Everything `wpy dev` was asked to run. The first worker is the primary one, which gets the HTTP traffic."""
+
+    workers: tuple[WorkerConfig, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+class ConfigError(Exception):
+    """The config cannot be used. Carries all problems found, errors and warnings, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(p.text for p in problems if p.severity == "error"))

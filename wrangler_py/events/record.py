@@ -1,0 +1,48 @@
+"""The event record: everything that happens, announced in one place.
+
+A room that does something says so with `EventLog.emit`; whoever wants to show it (the terminal, later `wpy tail` and
+the dashboard) subscribes. Emitting is a plain function call and never fails because of a subscriber.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from wrangler_py.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `kind` is dotted, e.g. "message.dead_lettered"; `data` holds its particulars."""
+
+    at_ms: int
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+Subscriber = Callable[[Event], None]
+
+
+class EventLog:
+    """Hands every event to every subscriber, in the order of emission."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._subscribers: list[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Add a subscriber; returns the function that removes it."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def emit(self, kind: str, **data: Any) -> None:
+        event = Event(self._clock.now_ms(), kind, data)
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:  # a broken view must not break the broker; say so where a developer sees it
+                traceback.print_exc(file=sys.stderr)

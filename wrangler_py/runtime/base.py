@@ -1,0 +1,92 @@
+"""Runtime: where user code runs. `fetch`, `queue` and `scheduled`, each returning an outcome; nothing else is
+asked of a runtime, so a Python process and workerd can stand behind the same three calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wrangler_py.queues.message import Batch, BatchOutcome, ContentType, OutgoingMessage, QueueMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """One HTTP request for a worker's `fetch()`."""
+
+    method: str
+    url: str  # absolute, as the client wrote it
+    headers: list[tuple[str, str]]
+    #: The whole body when it was already there, else an iterator over its pieces; None without a body.
+    body: bytes | AsyncIterator[bytes] | None = None
+    cf: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FetchResponse:
+    """What `fetch()` answered. `stream`, when present, yields what follows `body`."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    stream: AsyncIterator[bytes] | None = None
+
+
+class WorkerError(Exception):
+    """User code failed, or its process did. `text` is what a client of `fetch` is shown."""
+
+    def __init__(self, text: str, *, outcome: str = "exception") -> None:
+        super().__init__(text)
+        self.text = text
+        self.outcome = outcome
+
+
+@dataclass(slots=True)
+class ScheduledOutcome:
+    """What became of one cron run. `outcome` as workerd names it: "ok", "exception", "exceededWallTime", ..."""
+
+    outcome: str = "ok"
+    no_retry: bool = False
+    error: str | None = None
+    #: False when the worker has no `scheduled` handler at all.
+    handler: bool = True
+
+
+class Runtime(Protocol):
+    """One worker's code, ready to be called. Calls wait while the code is being (re)loaded."""
+
+    name: str
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Run `fetch()`. Raises WorkerError when the handler raised or its process ended."""
+        ...
+
+    async def queue(self, batch: Batch) -> BatchOutcome:
+        """Run `queue()` to the end of its waitUntil work. Never raises for what user code does."""
+        ...
+
+    async def scheduled(self, cron: str, time_ms: int, *, wait_until: bool = True) -> ScheduledOutcome:
+        """Run `scheduled()`. With `wait_until` False, return when the handler itself has returned."""
+        ...
+
+
+class QueueService(Protocol):
+    """What `env.<QUEUE>` reaches. Raises QueueSendError (queues/limits.py) with Cloudflare's code and text."""
+
+    async def send(
+        self, queue: str, messages: list[OutgoingMessage], delay_seconds: int | None, *, batch: bool
+    ) -> QueueMetrics: ...
+
+    async def metrics(self, queue: str) -> QueueMetrics: ...
+
+
+__all__ = [
+    "ContentType",
+    "FetchRequest",
+    "FetchResponse",
+    "QueueService",
+    "Runtime",
+    "ScheduledOutcome",
+    "WorkerError",
+]

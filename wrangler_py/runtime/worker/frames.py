@@ -1,0 +1,110 @@
+"""Frames: what the server and a Python worker's process say to each other, over one stream socket.
+
+This file is used by both sides (the server imports it as `wrangler_py.runtime.worker.frames`, the worker process
+as the top-level module `_wpy_worker.frames`), so it uses the standard library only.
+
+A frame is a 4-byte little-endian length and that many bytes of `marshal` (format 4, which every CPython from 3.4
+reads alike): a tuple whose first item is the frame's kind. marshal is chosen for its speed with bytes; both ends are
+processes of the same user on the same machine, and nobody else can write to the socket.
+
+Ids: `event` numbers are given by the server, one for each fetch/queue/scheduled; `call` numbers are given by the
+worker, one for each binding call that waits for an answer.
+
+Server to worker:
+
+    (LOAD, spec)                          spec: dict, see LOAD below; answered by LOADED or LOAD_FAILED
+    (FETCH, event, method, url, headers, body, more, cf)
+                                          headers: list of (str, str); body: bytes or None; more: True when BODY follows
+    (BODY, event, chunk, more)            the rest of a request's body
+    (QUEUE, event, queue, messages, metrics)
+                                          messages: list of (id, timestamp_ms, attempts, content_type, body bytes);
+                                          metrics: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
+    (SCHEDULED, event, cron, time_ms)
+    (CANCEL, event)                       the client of a FETCH went away; nobody reads its answer any more
+    (REPLY, call, value)                  the answer to a CALL
+    (THROW, call, name, message)          a CALL failed: raise a JsException of that JS error name and message
+    (STOP,)                               end at once with exit code 0
+
+Worker to server:
+
+    (HELLO, info)                         info: {"pid", "python": "3.11.7", "sdk": "1.9.5" or None}; sent once, when a LOAD
+                                          can be taken; also after the modules of a preload list were imported
+    (LOADED, info)                        info: {"handlers": ["fetch", "queue", "scheduled"], "modules": [names to preload
+                                          next time], "files": [user source files imported], "warnings": [text, ...]}
+    (LOAD_FAILED, text, info)             text: the traceback, beginning at the user's frame; info as far as it is known
+    (RESPONSE, event, status, headers, body, more)
+                                          the answer to FETCH; more: True when CHUNK follows
+    (CHUNK, event, chunk, more)
+    (RETURNED, event, result)             the handler itself is finished (its waitUntil work may go on); for QUEUE and
+                                          SCHEDULED. result: a dict, see RESULT below
+    (DONE, event, result)                 the event is over, waitUntil work included. Exactly one for every event, the last
+                                          frame of it.
+    (LOG, event, level, text)             one or more whole lines the worker printed; event: 0 outside of an event;
+                                          level: "log", "error", "warn", "info", "debug" ("log" for stdout, "error" for
+                                          stderr and tracebacks)
+    (CALL, call, event, binding, method, args)
+                                          a call of env.<binding>. For a queue: method "send" with
+                                          args (messages, delay_seconds or None, is_batch), messages: list of
+                                          (body bytes, content_type, delay_seconds or None); or "metrics" with ().
+                                          REPLY value: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
+    (FATAL, text)                         the process is about to end by itself
+    (BLOCKED, event, seconds, where)      the event loop has not turned for `seconds`; where: "src/entry.py:12 in queue"
+
+LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compatibility_date": str or None,
+"compatibility_flags": [str], "flags": {compat flag name with underscores: bool} (already decided by the server),
+"vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name}}}.
+
+RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
+"acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)}}, for SCHEDULED
+also {"no_retry": bool, "handler": bool}; for FETCH {"outcome", "error"} where error is the text that a client sees with
+a 500 when no RESPONSE was sent before.
+"""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from typing import Any
+
+LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP = range(1, 10)
+HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED = range(20, 31)
+
+#: A frame larger than this is a broken stream, not a message (bytes).
+MAX_FRAME = 1 << 30
+
+_HEADER = struct.Struct("<I")
+_VERSION = 4
+
+
+def encode(*frame: Any) -> bytes:
+    """One frame as bytes. Raises ValueError for a value that marshal cannot carry."""
+    data = marshal.dumps(frame, _VERSION)
+    return _HEADER.pack(len(data)) + data
+
+
+class Decoder:
+    """Cuts a byte stream into frames."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[Any, ...]]:
+        """The frames that are complete now. Raises ValueError when the stream is broken."""
+        buffer = self._buffer
+        buffer += data
+        frames: list[tuple[Any, ...]] = []
+        start, end = 0, len(buffer)
+        with memoryview(buffer) as view:
+            while end - start >= 4:
+                (size,) = _HEADER.unpack_from(view, start)
+                if size > MAX_FRAME:
+                    raise ValueError(f"a frame of {size} bytes")
+                if end - start - 4 < size:
+                    break
+                frames.append(marshal.loads(view[start + 4 : start + 4 + size]))
+                start += 4 + size
+        if start:
+            del buffer[:start]
+        return frames
