@@ -4,7 +4,8 @@ asked of a runtime, so a Python process and workerd can stand behind the same th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -72,13 +73,18 @@ class Runtime(Protocol):
 
 
 class QueueService(Protocol):
-    """What `env.<QUEUE>` reaches. Raises QueueSendError (queues/limits.py) with Cloudflare's code and text."""
+    """What `env.<QUEUE>` reaches."""
 
-    async def send(
-        self, queue: str, messages: list[OutgoingMessage], delay_seconds: int | None, *, batch: bool
-    ) -> QueueMetrics: ...
+    def submit(
+        self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool
+    ) -> asyncio.Future[QueueMetrics]:
+        """Store messages, all or none; the future is done after COMMIT and has the backlog with them in it.
 
-    async def metrics(self, queue: str) -> QueueMetrics: ...
+        Raises QueueSendError (queues/limits.py), at once or through the future.
+        """
+        ...
+
+    def metrics(self, queue: str) -> QueueMetrics: ...
 
 
 __all__ = [

@@ -1,0 +1,92 @@
+"""The retry rule: what becomes of every message of a batch once its handler is done.
+
+Production's order, first match wins (Cloudflare docs: Queues > Batching, Retries and Delays; the reasons in brackets
+are recorded with the message):
+
+1. `message.ack()` was called                -> acknowledged, even if the handler raised afterwards
+2. `message.retry()` was called              -> retried after its own delay, else the batch's, else `retry_delay`
+3. `batch.ackAll()` was called               -> acknowledged, even if the handler raised afterwards
+4. `batch.retryAll()` was called, or the
+   handler failed                            -> retried after the batch's delay, else `retry_delay`
+5. otherwise                                 -> acknowledged
+
+A retry that would be delivery number `max_retries` + 2 goes to the dead letter queue instead, or is dropped when there
+is none. (`max_retries` counts redeliveries, so a message is delivered at most `max_retries` + 1 times.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from wrangler_py.queues.limits import MAX_DELAY_SECONDS
+from wrangler_py.queues.message import BatchOutcome, Message
+
+Action = Literal["ack", "retry", "dead_letter", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What happens to one message, and why."""
+
+    message: Message
+    action: Action
+    #: For a retry: how long the message stays invisible (seconds).
+    delay_seconds: int
+    #: Which call or rule decided: "ack()", "retry()", "ackAll()", "retryAll()", "handler returned", or the outcome of
+    #: the failed handler ("exception", "exceededWallTime", ...).
+    reason: str
+    #: "file:line" of the call in the user's code, where there was one.
+    where: str | None = None
+
+
+def settle(
+    messages: Iterable[Message],
+    outcome: BatchOutcome,
+    *,
+    max_retries: int,
+    retry_delay: int,
+    dead_letter_queue: str | None,
+) -> list[Settlement]:
+    """Decide for every message of a batch. `retry_delay` is in seconds."""
+    settlements = []
+    for message in messages:
+        retried, delay, reason, where = _decide(message.id, outcome)
+        action: Action
+        if not retried:
+            action, delay = "ack", 0
+        elif message.attempts <= max_retries:
+            action = "retry"
+            delay = clamp_delay(retry_delay if delay is None else delay)
+        else:
+            action, delay = ("dead_letter" if dead_letter_queue else "drop"), 0
+        settlements.append(Settlement(message, action, delay or 0, reason, where))
+    return settlements
+
+
+def _decide(message_id: str, outcome: BatchOutcome) -> tuple[bool, int | None, str, str | None]:
+    """(retried, delay or None, reason, where) for one message."""
+    batch_delay = outcome.retry_all.delay_seconds if outcome.retry_all else None
+    if message_id in outcome.explicit_acks:
+        return False, None, "ack()", _where(outcome, message_id)
+    if message_id in outcome.retries:
+        delay = outcome.retries[message_id].delay_seconds
+        return True, batch_delay if delay is None else delay, "retry()", _where(outcome, message_id)
+    if outcome.ack_all:
+        return False, None, "ackAll()", _where(outcome, "*")
+    if outcome.retry_all:
+        return True, batch_delay, "retryAll()", _where(outcome, "*")
+    if outcome.outcome != "ok":
+        return True, None, outcome.outcome, None
+    return False, None, "handler returned", None
+
+
+def _where(outcome: BatchOutcome, key: str) -> str | None:
+    call = outcome.calls.get(key)
+    return call[1] if call else None
+
+
+def clamp_delay(seconds: int) -> int:
+    """A retry's delay within what production allows (0 to 24 h); the binding itself does not check it."""
+    return max(0, min(seconds, MAX_DELAY_SECONDS))

@@ -1,0 +1,234 @@
+"""The queues' side of the database: append, claim, settle, next due, counts. All SQL about queues stands here.
+
+The functions take the connection of a running transaction (or, for reads, the store), so that several of them can
+share one commit. Times are epoch milliseconds, settings are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
+from wrangler_py.queues.message import ContentType, Message, QueueMetrics
+from wrangler_py.store.database import Store
+
+_CONTENT_TYPES: tuple[ContentType, ...] = get_args(ContentType)
+_CONTENT_TYPE_NUMBER = {name: number for number, name in enumerate(_CONTENT_TYPES)}
+
+_QUEUE_COLUMNS = (
+    "id, name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period, delivery_paused, "
+    "backlog_count, backlog_bytes"
+)
+_QUEUE_BY_NAME = f"SELECT {_QUEUE_COLUMNS} FROM queue WHERE name = ?"
+_QUEUES = f"SELECT {_QUEUE_COLUMNS} FROM queue ORDER BY name"
+_CREATE_QUEUE = """
+    INSERT INTO queue (name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period)
+    VALUES (?, ?, ?, ?, ?, ?)
+"""
+_ADD_TO_BACKLOG = """
+    UPDATE queue SET backlog_count = backlog_count + ?, backlog_bytes = backlog_bytes + ? WHERE id = ?
+"""
+_APPEND = """
+    INSERT INTO message (queue_id, id, content_type, body, created_ms, visible_ms) VALUES (?, ?, ?, ?, ?, ?)
+"""
+# `created_ms >= ?` keeps what has outlived its retention from being delivered between two clean-ups.
+_CLAIM = """
+    UPDATE message SET owner = ?, attempts = attempts + 1
+    WHERE seq IN (
+        SELECT seq FROM message
+        WHERE queue_id = ? AND owner = 0 AND visible_ms <= ? AND created_ms >= ?
+        ORDER BY visible_ms, seq LIMIT ?
+    )
+    RETURNING seq, id, created_ms, attempts, content_type, body, visible_ms
+"""
+_FIRST_WAITING = """
+    SELECT visible_ms FROM message WHERE queue_id = ? AND owner = 0 ORDER BY visible_ms, seq LIMIT ?
+"""
+_DELETE = "DELETE FROM message WHERE seq = ? AND owner = ?"
+_RETRY = "UPDATE message SET owner = 0, visible_ms = ? WHERE seq = ? AND owner = ?"
+_MOVE = """
+    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, visible_ms = ? WHERE seq = ? AND owner = ?
+"""
+_OLDEST = "SELECT created_ms FROM message WHERE queue_id = ? ORDER BY seq LIMIT 1"
+_EXPIRE = """
+    DELETE FROM message WHERE seq IN (
+        SELECT seq FROM message WHERE queue_id = ? AND created_ms < ? AND owner = 0 ORDER BY seq LIMIT ?
+    ) RETURNING length(body)
+"""
+_RECOUNT = """
+    UPDATE queue SET
+        backlog_count = (SELECT count(*) FROM message WHERE queue_id = :queue),
+        backlog_bytes = (SELECT coalesce(sum(length(body)), 0) FROM message WHERE queue_id = :queue)
+    WHERE id = :queue
+"""
+_COUNTS = """
+    SELECT
+        (SELECT count(*) FROM message WHERE queue_id = :queue AND owner = 0 AND visible_ms <= :now),
+        (SELECT count(*) FROM message WHERE queue_id = :queue AND owner = 0 AND visible_ms > :now),
+        (SELECT count(*) FROM message WHERE queue_id = :queue AND owner <> 0)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRecord:
+    """One queue and its settings."""
+
+    id: int
+    name: str
+    uuid: str  # 32 hex characters, Cloudflare's `queue_id`
+    created_ms: int
+    modified_ms: int
+    delivery_delay: int
+    message_retention_period: int
+    delivery_paused: bool
+    backlog_count: int
+    backlog_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where the messages of a queue are."""
+
+    ready: int
+    delayed: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message as it is stored."""
+
+    id: bytes
+    content_type: ContentType
+    body: bytes
+    visible_ms: int
+
+
+def _record(row: Sequence[object]) -> QueueRecord:
+    record = QueueRecord(*row)  # type: ignore[arg-type]  # the columns are listed in the record's order
+    return record
+
+
+def find_queue(source: Store | sqlite3.Connection, name: str) -> QueueRecord | None:
+    """The queue of that name, or None."""
+    rows = (
+        source.query(_QUEUE_BY_NAME, (name,)) if isinstance(source, Store) else source.execute(_QUEUE_BY_NAME, (name,))
+    )
+    for row in rows:
+        return _record(row)
+    return None
+
+
+def all_queues(store: Store) -> list[QueueRecord]:
+    """All queues, by name."""
+    return [_record(row) for row in store.query(_QUEUES)]
+
+
+def ensure_queue(
+    connection: sqlite3.Connection,
+    name: str,
+    now_ms: int,
+    *,
+    delivery_delay: int = DEFAULT_DELIVERY_DELAY_SECONDS,
+    message_retention_period: int = DEFAULT_RETENTION_SECONDS,
+) -> tuple[QueueRecord, bool]:
+    """The queue of that name, created with these settings when it is missing. Second: whether it was created."""
+    existing = find_queue(connection, name)
+    if existing is not None:
+        return existing, False
+    values = (name, os.urandom(16).hex(), now_ms, now_ms, delivery_delay, message_retention_period)
+    connection.execute(_CREATE_QUEUE, values)
+    created = find_queue(connection, name)
+    assert created is not None
+    return created, True
+
+
+def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> None:
+    """Store messages at the end of a queue."""
+    rows = [(queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], m.body, now_ms, m.visible_ms) for m in messages]
+    if len(rows) == 1:
+        connection.execute(_APPEND, rows[0])
+    else:
+        connection.executemany(_APPEND, rows)
+    connection.execute(_ADD_TO_BACKLOG, (len(rows), sum(len(m.body) for m in messages), queue_id))
+
+
+def claim(
+    connection: sqlite3.Connection, queue: QueueRecord, owner: int, now_ms: int, limit: int
+) -> tuple[Message, ...]:
+    """Lease up to `limit` ready messages to `owner`, earliest ready first, and count the attempt."""
+    oldest = now_ms - queue.message_retention_period * 1000
+    rows = connection.execute(_CLAIM, (owner, queue.id, now_ms, oldest, limit)).fetchall()
+    rows.sort(key=lambda row: (row[6], row[0]))  # RETURNING has no order of its own
+    return tuple(
+        Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body)
+        for seq, message_id, created_ms, attempts, content_type, body, _ in rows
+    )
+
+
+def first_waiting(store: Store, queue_id: int, limit: int) -> list[int]:
+    """When the first `limit` messages that nobody has leased become (or became) ready, in order."""
+    return [row[0] for row in store.query(_FIRST_WAITING, (queue_id, limit))]
+
+
+def delete(connection: sqlite3.Connection, queue_id: int, owner: int, messages: Iterable[Message]) -> None:
+    """Remove messages that `owner` holds: acknowledged or dropped."""
+    gone = list(messages)
+    before = connection.total_changes
+    connection.executemany(_DELETE, [(m.seq, owner) for m in gone])
+    if connection.total_changes - before == len(gone):
+        connection.execute(_ADD_TO_BACKLOG, (-len(gone), -sum(len(m.body) for m in gone), queue_id))
+    else:  # a lease was lost to another hand, which counted its own share
+        connection.execute(_RECOUNT, {"queue": queue_id})
+
+
+def retry(connection: sqlite3.Connection, owner: int, messages: Iterable[tuple[Message, int]]) -> None:
+    """Give messages back; each becomes ready at its own `visible_ms`."""
+    connection.executemany(_RETRY, [(visible_ms, message.seq, owner) for message, visible_ms in messages])
+
+
+def move(
+    connection: sqlite3.Connection, from_id: int, to: QueueRecord, owner: int, now_ms: int, messages: Iterable[Message]
+) -> None:
+    """Put messages into another queue (a dead letter queue) with the same id, timestamp and body; attempts restart."""
+    visible_ms = now_ms + to.delivery_delay * 1000
+    for message in messages:
+        if connection.execute(_MOVE, (to.id, visible_ms, message.seq, owner)).rowcount:
+            size = len(message.body)
+            connection.execute(_ADD_TO_BACKLOG, (-1, -size, from_id))
+            connection.execute(_ADD_TO_BACKLOG, (1, size, to.id))
+
+
+def expire(connection: sqlite3.Connection, queue: QueueRecord, now_ms: int, limit: int) -> int:
+    """Delete up to `limit` messages that have outlived the queue's retention. Returns how many there were."""
+    before_ms = now_ms - queue.message_retention_period * 1000
+    sizes = [row[0] for row in connection.execute(_EXPIRE, (queue.id, before_ms, limit))]
+    if sizes:
+        connection.execute(_ADD_TO_BACKLOG, (-len(sizes), -sum(sizes), queue.id))
+    return len(sizes)
+
+
+def oldest_ms(source: Store | sqlite3.Connection, queue_id: int) -> int | None:
+    """When the oldest message of a queue was sent, or None when it is empty."""
+    rows = source.query(_OLDEST, (queue_id,)) if isinstance(source, Store) else source.execute(_OLDEST, (queue_id,))
+    for row in rows:
+        return int(row[0])
+    return None
+
+
+def metrics(source: Store | sqlite3.Connection, queue: str) -> QueueMetrics:
+    """Backlog of a queue: ready, delayed and in flight; zeros for one that does not exist."""
+    record = find_queue(source, queue)
+    if record is None:
+        return QueueMetrics(0, 0, None)
+    return QueueMetrics(record.backlog_count, record.backlog_bytes, oldest_ms(source, record.id))
+
+
+def counts(store: Store, queue_id: int, now_ms: int) -> Counts:
+    """How many messages are ready, delayed and in flight. Walks the queue: for commands, not for the loop."""
+    (row,) = store.query(_COUNTS, {"queue": queue_id, "now": now_ms})
+    return Counts(*row)

@@ -1,0 +1,33 @@
+"""Compatibility flags that change what wpy does, and the dates from which they are on by default.
+
+Source: https://developers.cloudflare.com/workers/configuration/compatibility-flags/ and workerd's
+src/workerd/io/compatibility-date.capnp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: flag: (name that turns it off, date from which it is on without being named; None: never)
+_FLAGS: dict[str, tuple[str, str | None]] = {
+    "queues_json_messages": ("no_queues_json_messages", "2024-03-18"),
+    "queue_expose_error_codes": ("no_queue_expose_error_codes", "2026-03-12"),
+    "queue_consumer_no_wait_for_wait_until": ("queue_consumer_wait_for_wait_until", None),
+    "python_no_global_handlers": ("disable_python_no_global_handlers", "2025-08-14"),
+    "python_workflows_implicit_dependencies": ("no_python_workflows_implicit_dependencies", None),
+}
+
+
+def resolve_flags(compatibility_date: str | None, named: Iterable[str]) -> dict[str, bool]:
+    """Which of the flags above are on for a worker. A date of None counts as the oldest one, as in workerd."""
+    names = set(named)
+    date = compatibility_date or "0000-00-00"
+    resolved = {}
+    for flag, (off, since) in _FLAGS.items():
+        if flag in names:
+            resolved[flag] = True
+        elif off in names:
+            resolved[flag] = False
+        else:
+            resolved[flag] = since is not None and date >= since  # ISO dates order as text
+    return resolved

@@ -1,0 +1,384 @@
+"""One process of a Python worker: started, spoken to in frames, ended.
+
+`spawn` needs no event loop, so that a session can start the first process before it imports anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from wrangler_py.runtime.worker import frames
+
+_ENTRY = Path(frames.__file__).with_name("__main__.py")
+#: How long a process may take to say HELLO (seconds). A cold start takes 0.1 to 0.2 s on an idle machine.
+HELLO_TIMEOUT_S = 30.0
+#: Pieces of a streamed answer that may wait for a slow client before the worker is no longer read (bytes).
+_STREAM_HIGH_WATER = 4 << 20
+
+
+class SpawnedProcess:
+    """A process that was started and not yet connected to an event loop."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], sock: socket.socket, token: str | None) -> None:
+        self.popen = popen
+        self.sock = sock
+        #: On Windows: what the process must send first on the connection that `sock` accepts.
+        self.token = token
+
+    def abandon(self) -> None:
+        """End a process that was never connected."""
+        self.sock.close()
+        self.popen.kill()
+        self.popen.wait()
+
+
+def spawn(python: str | None = None, preload: Sequence[str] = ()) -> SpawnedProcess:
+    """Start a worker process with nothing loaded yet. `preload`: modules to import before the first LOAD."""
+    environment = dict(os.environ, TZ="UTC", PYTHONUNBUFFERED="1")
+    environment.pop("PYTHONSTARTUP", None)
+    if preload:
+        environment["WPY_PRELOAD"] = json.dumps(list(preload))
+    else:
+        environment.pop("WPY_PRELOAD", None)
+    # -B: a same-size edit within one second must not find the old bytecode (it does, 27 times of 30).
+    command = [python or sys.executable, "-B", "-X", "utf8", str(_ENTRY)]
+    if sys.platform == "win32":
+        listener = socket.create_server(("127.0.0.1", 0))
+        token = secrets.token_hex(16)
+        address = f"tcp:{listener.getsockname()[1]}:{token}"
+        popen = subprocess.Popen([*command, address], env=environment, stdin=subprocess.DEVNULL)
+        return SpawnedProcess(popen, listener, token)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        popen = subprocess.Popen(
+            [*command, str(theirs.fileno())],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+    return SpawnedProcess(popen, ours, None)
+
+
+class Calls(Protocol):
+    """Who answers what a worker calls on its bindings."""
+
+    def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
+        """Answer with `process.send(frames.REPLY, call, value)` or `frames.THROW`, now or later."""
+        ...
+
+
+LogSink = Callable[[str, str, str], None]  # label of the event ("" outside of one), level, text
+BlockedSink = Callable[[str, float, str], None]  # label of the event, seconds, where
+
+
+class ProcessEnded(Exception):
+    """The process is gone; `reason` says how in words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LoadFailed(Exception):
+    """The user's code could not be imported. `text` is the traceback, beginning at the user's frame."""
+
+    def __init__(self, text: str, info: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.text = text
+        self.info = info
+
+
+class PendingEvent:
+    """One fetch, queue or scheduled event that runs in a process."""
+
+    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned")
+
+    def __init__(self, kind: str, label: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.kind = kind
+        self.label = label
+        self.response: asyncio.Future[tuple[int, list[tuple[str, str]], bytes, bool]] = loop.create_future()
+        self.returned: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self.done: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self.chunks: asyncio.Queue[bytes | BaseException | None] | None = None
+        self.queued = 0
+
+    def fail(self, error: ProcessEnded) -> None:
+        for future in (self.response, self.returned, self.done):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # not everybody waits for all three
+        if self.chunks is not None:
+            self.chunks.put_nowait(error)
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A connected worker process."""
+
+    def __init__(self, spawned: SpawnedProcess, calls: Calls, log: LogSink, blocked: BlockedSink) -> None:
+        self._popen = spawned.popen
+        self._sock: socket.socket | None = spawned.sock
+        self._token = spawned.token
+        self._calls = calls
+        self._log = log
+        self._blocked = blocked
+        self._decoder = frames.Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._numbers = itertools.count(1)
+        self.events: dict[int, PendingEvent] = {}
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._hello: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
+        #: Done when the process is gone; its result says how.
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self._fatal: str | None = None
+        self._expected_end: str | None = None
+        #: Called whenever an event is over.
+        self.on_event_over: Callable[[], None] = _nothing
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    # Life ---------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> dict[str, Any]:
+        """Wait until the process can load code. Returns what its HELLO said. Raises ProcessEnded."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.setblocking(False)
+            if self._token is not None:
+                sock = await self._accept(sock, self._token)
+                await self._loop.create_connection(lambda: self, sock=sock)
+            else:
+                await self._loop.create_unix_connection(lambda: self, sock=sock)
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                return await asyncio.shield(self._hello)
+        except TimeoutError:
+            self.kill(f"did not start within {HELLO_TIMEOUT_S:g} s")
+            raise ProcessEnded(f"the worker process did not start within {HELLO_TIMEOUT_S:g} s") from None
+
+    async def _accept(self, listener: socket.socket, token: str) -> socket.socket:
+        with listener:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                while True:
+                    sock, _ = await self._loop.sock_accept(listener)
+                    sock.setblocking(False)
+                    sent = b""
+                    while not sent.endswith(b"\n") and len(sent) < 100:
+                        sent += await self._loop.sock_recv(sock, 1) or b"\n"
+                    if secrets.compare_digest(sent.strip(), token.encode()):
+                        return sock
+                    sock.close()
+
+    async def load(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Import the user's code. Returns what LOADED says. Raises LoadFailed or ProcessEnded."""
+        self.send(frames.LOAD, spec)
+        return await self._loaded
+
+    def kill(self, reason: str) -> None:
+        """End the process now. `reason` in words: "reloaded", "over its time limit", ..."""
+        if self._expected_end is None:
+            self._expected_end = reason
+        with contextlib.suppress(OSError):
+            self._popen.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        elif not self.ended.done():
+            self._end()
+
+    # Frames out ---------------------------------------------------------------------------------------------------
+
+    def send(self, *frame: Any) -> None:
+        """Send a frame; all frames of one turn of the loop leave in one write."""
+        self._out.append(frames.encode(*frame))
+        if len(self._out) == 1:
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(out))
+
+    def start_event(self, kind: str, label: str) -> tuple[int, PendingEvent]:
+        """Register an event; the caller sends its frame."""
+        if self.ended.done():
+            raise ProcessEnded(self.ended.result())
+        number = next(self._numbers)
+        event = PendingEvent(kind, label, self._loop)
+        self.events[number] = event
+        return number, event
+
+    def busy(self, *kinds: str) -> bool:
+        """Whether an event of one of these kinds runs now."""
+        return any(event.kind in kinds for event in self.events.values())
+
+    # Frames in ----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._decoder.feed(data):
+                self._received(frame)
+        except (ValueError, EOFError, TypeError) as error:
+            self.kill(f"broke the protocol: {error}")
+
+    def _received(self, frame: tuple[Any, ...]) -> None:
+        kind = frame[0]
+        if kind == frames.CALL:
+            _, call, _event, binding, method, args = frame
+            self._calls.call(self, call, binding, method, args)
+        elif kind == frames.RESPONSE:
+            _, number, status, headers, body, more = frame
+            event = self.events.get(number)
+            if event is not None and not event.response.done():
+                if more:
+                    event.chunks = asyncio.Queue()
+                event.response.set_result((status, headers, body, more))
+        elif kind == frames.CHUNK:
+            _, number, chunk, more = frame
+            event = self.events.get(number)
+            if event is not None and event.chunks is not None:
+                event.queued += len(chunk)
+                event.chunks.put_nowait(chunk)
+                if not more:
+                    event.chunks.put_nowait(None)
+                elif event.queued > _STREAM_HIGH_WATER:
+                    self._pause()
+        elif kind == frames.RETURNED:
+            event = self.events.get(frame[1])
+            if event is not None and not event.returned.done():
+                event.returned.set_result(frame[2])
+        elif kind == frames.DONE:
+            event = self.events.pop(frame[1], None)
+            if event is not None:
+                self._over(event, frame[2])
+        elif kind == frames.LOG:
+            _, number, level, text = frame
+            self._log(self._label(number), level, text)
+        elif kind == frames.BLOCKED:
+            _, number, seconds, where = frame
+            self._blocked(self._label(number), seconds, where)
+        elif kind == frames.HELLO:
+            if not self._hello.done():
+                self._hello.set_result(frame[1])
+        elif kind == frames.LOADED:
+            if not self._loaded.done():
+                self._loaded.set_result(frame[1])
+        elif kind == frames.LOAD_FAILED:
+            if not self._loaded.done():
+                self._loaded.set_exception(LoadFailed(frame[1], frame[2]))
+        elif kind == frames.FATAL:
+            self._fatal = frame[1]
+        else:
+            raise ValueError(f"unknown frame {kind!r}")
+
+    def _over(self, event: PendingEvent, result: dict[str, Any]) -> None:
+        if not event.returned.done():
+            event.returned.set_result(result)
+        if not event.done.done():
+            event.done.set_result(result)
+        if not event.response.done():
+            event.response.set_exception(ProcessEnded(result.get("error") or "the handler gave no response"))
+            event.response.exception()
+        if event.chunks is not None:
+            event.chunks.put_nowait(None)
+        self.on_event_over()
+
+    def _label(self, number: int) -> str:
+        event = self.events.get(number)
+        return event.label if event is not None else ""
+
+    async def stream(self, number: int, event: PendingEvent) -> AsyncIterator[bytes]:
+        """What follows the first piece of a streamed answer. Raises ProcessEnded when the process dies meanwhile."""
+        chunks = event.chunks
+        assert chunks is not None
+        finished = False
+        try:
+            while (chunk := await chunks.get()) is not None:
+                if isinstance(chunk, BaseException):
+                    raise chunk
+                event.queued -= len(chunk)
+                self._resume()
+                if chunk:
+                    yield chunk
+            finished = True
+        finally:
+            event.queued = 0
+            event.chunks = None
+            self._resume()
+            if not finished:
+                self.cancel(number)
+
+    def cancel(self, number: int) -> None:
+        """Tell the worker that nobody reads the answer to this fetch any more."""
+        if number in self.events and not self.ended.done():
+            self.send(frames.CANCEL, number)
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_reading() and not transport.is_closing():
+            transport.resume_reading()
+
+    # End ----------------------------------------------------------------------------------------------------------
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self.ended.done():
+            return
+        # The other end of the socket is closed, so the process is gone or going: its exit code is already decided.
+        with contextlib.suppress(OSError):
+            self._popen.kill()
+        code = self._popen.wait()
+        reason = self._expected_end or self._fatal or describe_exit(code)
+        self.ended.set_result(reason)
+        error = ProcessEnded(reason)
+        for future in (self._hello, self._loaded):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
+        events, self.events = list(self.events.values()), {}
+        for event in events:
+            event.fail(error)
+        self.on_event_over()
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"the worker process was ended by {name}"
+    return f"the worker process ended with exit code {code}"
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,383 @@
+"""A Python worker: the process that serves, a warm spare behind it, and the swap between them.
+
+A reload loads the new code into the spare, which has already imported the runtime and the third-party modules of the
+version before, and then swaps. The old process gets no new events and ends when its last one is over. Two versions never
+handle queue batches or crons at once: a batch that comes while the old version still runs one waits for it. A fetch
+waits for the old version's fetches too, but only briefly, because a stream may stay open for hours.
+
+A crash fails the events that ran in the process and swaps in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wrangler_py.clock import SystemClock
+from wrangler_py.config.model import WorkerConfig
+from wrangler_py.events.record import EventLog
+from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
+from wrangler_py.queues.message import Batch, BatchOutcome, Retry
+from wrangler_py.runtime.base import FetchRequest, FetchResponse, QueueService, ScheduledOutcome, WorkerError
+from wrangler_py.runtime.compat import resolve_flags
+from wrangler_py.runtime.python.bindings import BindingCalls
+from wrangler_py.runtime.python.process import (
+    LoadFailed,
+    PendingEvent,
+    ProcessEnded,
+    SpawnedProcess,
+    WorkerProcess,
+    spawn,
+)
+from wrangler_py.runtime.worker import frames
+
+#: How long a fetch waits for the fetches of the version before (seconds).
+FETCH_SWAP_WAIT_S = 1.0
+#: How long a fetch waits for a worker that is being started after a crash (seconds).
+FETCH_START_WAIT_S = 10.0
+#: A worker that crashes again within this time is started more slowly each time (seconds).
+_CRASH_WINDOW_S = 10.0
+_CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+#: How long a load may take (seconds); an import that never ends must not hang the session silently.
+_LOAD_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What became of a (re)load. `error` is the traceback, beginning at the user's frame, or None."""
+
+    error: str | None
+    handlers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+class PythonRuntime:
+    """Runtime (runtime/base.py) of one Python worker."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        queues: QueueService,
+        events: EventLog,
+        *,
+        gate: Callable[[bool], None],
+        python: str | None = None,
+        wall_limit_s: float = WALL_LIMIT_SECONDS,
+        first: SpawnedProcess | None = None,
+    ) -> None:
+        """`gate` is told when queue batches and crons may start (True) and when they must wait (False). `first` is a
+        process that was already started."""
+        self.name = config.name
+        self._config = config
+        self._queues = queues
+        self._events = events
+        self._gate = gate
+        self._python = python
+        self._wall_limit_s = wall_limit_s
+        self._clock = SystemClock()  # limits on user code count real time, whatever the session's clock says
+        self._current: WorkerProcess | None = None
+        self._spare: WorkerProcess | None = None
+        self._first = first
+        self._draining: set[WorkerProcess] = set()
+        self._calls: dict[WorkerProcess, BindingCalls] = {}
+        self._preload: tuple[str, ...] = ()
+        self._ready = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._load_lock = asyncio.Lock()
+        self._crashes: list[float] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+        #: The traceback of the last load that failed while nothing serves, or None.
+        self.broken: str | None = None
+        self.handlers: tuple[str, ...] = ()
+
+    # Loading ------------------------------------------------------------------------------------------------------
+
+    async def load(self, config: WorkerConfig | None = None) -> LoadResult:
+        """Load the code (again) and swap it in. When it cannot be loaded, what served before goes on serving."""
+        async with self._load_lock:
+            if config is not None:
+                self._config = config
+            return await self._load()
+
+    async def _load(self) -> LoadResult:
+        process = await self._take_spare()
+        spec = load_spec(self._config)
+        expose_codes = spec["flags"]["queue_expose_error_codes"]
+        self._calls[process] = BindingCalls(self._queues, spec["bindings"], expose_codes=expose_codes)
+        try:
+            async with asyncio.timeout(_LOAD_TIMEOUT_S):
+                info = await process.load(spec)
+        except (LoadFailed, ProcessEnded, TimeoutError) as error:
+            if isinstance(error, LoadFailed):
+                text, info = error.text, error.info
+            elif isinstance(error, ProcessEnded):
+                text, info = f"{error.reason} while it imported {self._config.main.name}", {}
+            else:
+                text, info = f"importing {self._config.main.name} took more than {_LOAD_TIMEOUT_S:g} s", {}
+            self._forget(process, "could not load")
+            self._start_spare()
+            if self._current is None:
+                self.broken = text
+            return LoadResult(text, files=tuple(info.get("files", ())))
+        self._preload = tuple(info.get("modules", ()))
+        self._swap_in(process)
+        self.handlers = tuple(info["handlers"])
+        self._start_spare()
+        return LoadResult(None, self.handlers, tuple(info.get("warnings", ())), tuple(info.get("files", ())))
+
+    def _swap_in(self, process: WorkerProcess) -> None:
+        old, self._current = self._current, process
+        self.broken = None
+        process.ended.add_done_callback(lambda ended: self._process_ended(process, ended.result()))
+        if old is not None and not old.ended.done():
+            self._draining.add(old)
+            old.on_event_over = self._look_at_draining
+            self._gate(False)
+            self._drained.clear()
+        self._ready.set()
+        self._look_at_draining()
+
+    def _look_at_draining(self) -> None:
+        """End old processes whose last event is over; open the gate when no old batch or cron runs any more."""
+        for process in list(self._draining):
+            if process.ended.done():
+                self._draining.discard(process)
+            elif not process.events:
+                self._draining.discard(process)
+                self._forget(process, "replaced")
+        if not any(process.busy("queue", "scheduled") for process in self._draining):
+            self._drained.set()
+            if self._current is not None and not self._closed:
+                self._gate(True)
+
+    async def _take_spare(self) -> WorkerProcess:
+        if self._spare is None:
+            self._start_spare()
+        spare, self._spare = self._spare, None
+        assert spare is not None
+        try:
+            await spare.connect()
+        except ProcessEnded as error:
+            raise WorkerError(f"the worker process cannot start: {error.reason}") from error
+        return spare
+
+    def _start_spare(self) -> None:
+        if self._closed or self._spare is not None:
+            return
+        spawned, self._first = self._first, None
+        process = WorkerProcess(
+            spawned or spawn(self._python, self._preload), self, self._worker_printed, self._worker_blocked
+        )
+        self._spare = process
+        self._background(self._warm(process))
+
+    async def _warm(self, process: WorkerProcess) -> None:
+        with contextlib.suppress(ProcessEnded):  # a spare that died is noticed, and said, when it is needed
+            await process.connect()
+
+    # Crashes ------------------------------------------------------------------------------------------------------
+
+    def _process_ended(self, process: WorkerProcess, reason: str) -> None:
+        self._calls.pop(process, None)
+        self._draining.discard(process)
+        if process is self._current and not self._closed:
+            self._current = None
+            self._ready.clear()
+            self._gate(False)
+            self._events.emit("worker.crashed", worker=self.name, reason=reason)
+            self._background(self._recover())
+        self._look_at_draining()
+
+    async def _recover(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._crashes = [at for at in self._crashes if now - at < _CRASH_WINDOW_S] + [now]
+        delay = _CRASH_BACKOFF_S[min(len(self._crashes), len(_CRASH_BACKOFF_S)) - 1]
+        if delay:
+            await asyncio.sleep(delay)  # real time: this is about the machine, not about the session's clock
+        async with self._load_lock:
+            if self._current is None and not self._closed:
+                result = await self._load()
+                if result.error is not None:
+                    self._events.emit("worker.load_failed", worker=self.name, error=result.error)
+
+    # Events -------------------------------------------------------------------------------------------------------
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """See Runtime.fetch. A worker that could not be loaded answers with its traceback (WorkerError)."""
+        process = await self._serving(FETCH_START_WAIT_S)
+        if self._draining and any(old.busy("fetch") for old in self._draining):
+            await self._wait_for_old_fetches()
+        label = f"{request.method} {request.url}"
+        number, event = process.start_event("fetch", label)
+        body, more = (request.body, False) if isinstance(request.body, bytes | None) else (None, True)
+        process.send(frames.FETCH, number, request.method, request.url, request.headers, body, more, dict(request.cf))
+        if more:
+            self._background(self._send_body(process, number, request))
+        try:
+            status, headers, first, streamed = await event.response
+        except ProcessEnded as error:
+            raise WorkerError(error.reason) from None
+        except asyncio.CancelledError:
+            process.cancel(number)
+            raise
+        return FetchResponse(status, headers, first, process.stream(number, event) if streamed else None)
+
+    async def queue(self, batch: Batch) -> BatchOutcome:
+        """See Runtime.queue."""
+        try:
+            process = await self._serving(None)
+            await self._drained.wait()
+            number, event = process.start_event("queue", f"queue {batch.queue}")
+        except (WorkerError, ProcessEnded) as error:
+            return BatchOutcome("exception", error=str(error))
+        metrics = batch.metrics
+        messages = [(m.id, m.timestamp_ms, m.attempts, m.content_type, m.body) for m in batch.messages]
+        process.send(
+            frames.QUEUE,
+            number,
+            batch.queue,
+            messages,
+            (metrics.backlog_count, metrics.backlog_bytes, metrics.oldest_timestamp_ms),
+        )
+        result = await self._finish(process, event, event.done)
+        return batch_outcome(result)
+
+    async def scheduled(self, cron: str, time_ms: int, *, wait_until: bool = True) -> ScheduledOutcome:
+        """See Runtime.scheduled."""
+        try:
+            process = await self._serving(None)
+            await self._drained.wait()
+            number, event = process.start_event("scheduled", f"cron {cron}")
+        except (WorkerError, ProcessEnded) as error:
+            return ScheduledOutcome("exception", error=str(error))
+        process.send(frames.SCHEDULED, number, cron, time_ms)
+        result = await self._finish(process, event, event.done if wait_until else event.returned)
+        return ScheduledOutcome(
+            result["outcome"],
+            result.get("no_retry", False),
+            result.get("error"),
+            result.get("handler", True),
+        )
+
+    async def _finish(
+        self, process: WorkerProcess, event: PendingEvent, future: asyncio.Future[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Wait for an event's end; past the wall limit its process is ended, because nothing else stops user code."""
+        try:
+            async with asyncio.timeout(self._wall_limit_s):
+                return await future
+        except TimeoutError:
+            text = f"{event.label} ran for more than {self._wall_limit_s:g} s"
+            process.kill(text)
+            return {"outcome": "exceededWallTime", "error": text}
+        except ProcessEnded as error:
+            return {"outcome": "canceled" if self._closed else "exception", "error": error.reason}
+
+    async def _serving(self, wait_s: float | None) -> WorkerProcess:
+        """The process that takes events. Waits while the worker restarts; raises WorkerError when its code is broken."""
+        while self._current is None:
+            if self._closed:
+                raise WorkerError("the session is ending", outcome="canceled")
+            if self.broken is not None and wait_s is not None:
+                raise WorkerError(self.broken)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._ready.wait()
+            except TimeoutError:
+                raise WorkerError(f'the worker "{self.name}" did not start within {wait_s:g} s') from None
+        return self._current
+
+    async def _wait_for_old_fetches(self) -> None:
+        old = [e.done for p in self._draining for e in p.events.values() if e.kind == "fetch"]
+        if old:
+            await asyncio.wait(old, timeout=FETCH_SWAP_WAIT_S)
+
+    async def _send_body(self, process: WorkerProcess, number: int, request: FetchRequest) -> None:
+        assert request.body is not None and not isinstance(request.body, bytes)
+        try:
+            async for chunk in request.body:
+                if number not in process.events:
+                    return
+                process.send(frames.BODY, number, chunk, True)
+        except ConnectionError:
+            process.cancel(number)
+            return
+        if number in process.events:
+            process.send(frames.BODY, number, b"", False)
+
+    # What workers say ---------------------------------------------------------------------------------------------
+
+    def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
+        """Calls (process.py): each process keeps the bindings it was loaded with."""
+        self._calls[process].call(process, call, binding, method, args)
+
+    def _worker_printed(self, label: str, level: str, text: str) -> None:
+        self._events.emit("worker.printed", worker=self.name, event=label, level=level, text=text)
+
+    def _worker_blocked(self, label: str, seconds: float, where: str) -> None:
+        self._events.emit("worker.blocked", worker=self.name, event=label, seconds=seconds, where=where)
+
+    # End ----------------------------------------------------------------------------------------------------------
+
+    async def close(self, grace_s: float = 1.0) -> None:
+        """End all processes. Events that still run get `grace_s` seconds to finish."""
+        self._closed = True
+        self._gate(False)
+        serving = [p for p in (self._current, *self._draining) if p is not None]
+        running = [e.done for p in serving for e in p.events.values()]
+        if running and grace_s > 0:
+            await asyncio.wait(running, timeout=grace_s)
+        for task in self._tasks:
+            task.cancel()
+        for process in (*serving, self._spare):
+            if process is not None:
+                process.kill("the session is ending")
+        if self._first is not None:
+            self._first.abandon()
+        self._ready.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _forget(self, process: WorkerProcess, reason: str) -> None:
+        self._calls.pop(process, None)
+        process.kill(reason)
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def load_spec(config: WorkerConfig) -> dict[str, Any]:
+    """LOAD's spec (worker/frames.py) for a worker."""
+    bindings: Mapping[str, Any] = {p.binding: {"kind": "queue", "queue": p.queue} for p in config.producers}
+    return {
+        "main": str(config.main),
+        "root": str(config.root),
+        "name": config.name,
+        "compatibility_date": config.compatibility_date,
+        "compatibility_flags": list(config.compatibility_flags),
+        "flags": resolve_flags(config.compatibility_date, config.compatibility_flags),
+        "vars": dict(config.vars),
+        "secrets": dict(config.secrets),
+        "bindings": bindings,
+    }
+
+
+def batch_outcome(result: dict[str, Any]) -> BatchOutcome:
+    """RESULT (worker/frames.py) of a queue event."""
+    retry_all = result.get("retry_all")
+    return BatchOutcome(
+        outcome=result["outcome"],
+        ack_all=result.get("ack_all", False),
+        retry_all=None if retry_all is None else Retry(retry_all[0]),
+        explicit_acks=set(result.get("acks", ())),
+        retries={message_id: Retry(delay) for message_id, delay in result.get("retries", {}).items()},
+        error=result.get("error"),
+        calls=result.get("calls", {}),
+    )

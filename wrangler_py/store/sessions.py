@@ -1,0 +1,182 @@
+"""Who has a state folder open: one row and one locked file per `wpy dev` session.
+
+A lease on a message carries its session's number. A session holds an operating-system lock on its file for as long as
+it lives, however it dies, so that the next start knows for certain which leases are nobody's any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from wrangler_py.store.database import StateError, Store
+
+_INSERT = "INSERT INTO session (pid, started_ms, url) VALUES (?, ?, NULL)"
+_SET_URL = "UPDATE session SET url = ? WHERE id = ?"
+_ALL = "SELECT id, pid, started_ms, url FROM session ORDER BY id"
+_DELETE = "DELETE FROM session WHERE id = ?"
+_DELETE_ATTACHMENTS = "DELETE FROM attachment WHERE session_id = ?"
+_ATTACH = "INSERT OR REPLACE INTO attachment (session_id, role, queue, worker, detail) VALUES (?, ?, ?, ?, ?)"
+_ATTACHMENTS = "SELECT session_id, role, queue, worker, detail FROM attachment"
+#: Leases of a dead session are given back; the attempt that it had begun stays counted.
+_RELEASE = "UPDATE message SET owner = 0 WHERE owner = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session that is alive."""
+
+    id: int
+    pid: int
+    started_ms: int
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A worker of a living session that produces for or consumes from a queue."""
+
+    session_id: int
+    role: str  # "producer" or "consumer"
+    queue: str
+    worker: str
+    detail: dict[str, Any]
+
+
+class Session:
+    """This process's place in a state folder."""
+
+    def __init__(self, store: Store, session_id: int, lock: IO[bytes], lock_path: Path) -> None:
+        self._store = store
+        self.id = session_id
+        self._lock = lock
+        self._lock_path = lock_path
+        #: How many messages were in flight in sessions that had died.
+        self.recovered = 0
+
+    def set_url(self, url: str) -> None:
+        """Announce where this session's server listens."""
+        self._store.write(lambda c: c.execute(_SET_URL, (url, self.id)))
+
+    def attach(self, attachments: list[tuple[str, str, str, dict[str, Any]]]) -> None:
+        """Replace what this session is attached to: (role, queue, worker, detail) each."""
+
+        def replace(connection: sqlite3.Connection) -> None:
+            connection.execute(_DELETE_ATTACHMENTS, (self.id,))
+            for role, queue, worker, detail in attachments:
+                connection.execute(_ATTACH, (self.id, role, queue, worker, json.dumps(detail, sort_keys=True)))
+
+        self._store.write(replace)
+
+    def close(self) -> None:
+        """Leave: give back what is still leased and remove the traces."""
+
+        def leave(connection: sqlite3.Connection) -> None:
+            connection.execute(_RELEASE, (self.id,))
+            connection.execute(_DELETE_ATTACHMENTS, (self.id,))
+            connection.execute(_DELETE, (self.id,))
+
+        self._store.write(leave)
+        self._lock.close()
+        self._lock_path.unlink(missing_ok=True)
+
+
+def open_session(store: Store, now_ms: int) -> Session:
+    """Register this process, after taking back what dead sessions held."""
+    folder = store.path.parent / "sessions"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"The state folder {store.path.parent} cannot be written: {error.strerror}. "
+            "Make it writable, or choose another folder with --persist-to FOLDER."
+        ) from error
+    with (folder / "start.lock").open("wb") as starting:  # one start at a time: a row is new before its file is locked
+        _lock(starting)
+        return _enter(store, folder, now_ms)
+
+
+def _enter(store: Store, folder: Path, now_ms: int) -> Session:
+    dead = [row[0] for row in store.query(_ALL) if not _alive(folder, row[0])]
+
+    def enter(connection: sqlite3.Connection) -> tuple[int, int]:
+        recovered = 0
+        for session_id in dead:
+            recovered += connection.execute(_RELEASE, (session_id,)).rowcount
+            connection.execute(_DELETE_ATTACHMENTS, (session_id,))
+            connection.execute(_DELETE, (session_id,))
+        cursor = connection.execute(_INSERT, (os.getpid(), now_ms))
+        session_id = cursor.lastrowid
+        assert session_id is not None
+        return session_id, recovered
+
+    session_id, recovered = store.write(enter)
+    for old in dead:
+        _lock_path(folder, old).unlink(missing_ok=True)
+    path = _lock_path(folder, session_id)
+    lock = path.open("wb")
+    if not _try_lock(lock):
+        raise StateError(f"{path} is locked although it is new. Remove it and start again.")
+    session = Session(store, session_id, lock, path)
+    session.recovered = recovered
+    return session
+
+
+def living_sessions(store: Store) -> list[SessionInfo]:
+    """The sessions whose process is alive, oldest first."""
+    folder = store.path.parent / "sessions"
+    return [SessionInfo(*row) for row in store.query(_ALL) if _alive(folder, row[0])]
+
+
+def attachments(store: Store) -> list[Attachment]:
+    """What the living sessions' workers are attached to."""
+    living = {session.id for session in living_sessions(store)}
+    rows = store.query(_ATTACHMENTS)
+    return [Attachment(s, role, queue, worker, json.loads(d)) for s, role, queue, worker, d in rows if s in living]
+
+
+def _lock_path(folder: Path, session_id: int) -> Path:
+    return folder / f"{session_id}.lock"
+
+
+def _alive(folder: Path, session_id: int) -> bool:
+    try:
+        with _lock_path(folder, session_id).open("r+b") as file:
+            return not _try_lock(file)
+    except FileNotFoundError:
+        return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        """Lock the file for as long as it is open. False when another process holds it."""
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+
+    def _try_lock(file: IO[bytes]) -> bool:
+        """Lock the file for as long as it is open. False when another process holds it."""
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
