@@ -179,6 +179,8 @@ class _Croniter:
             found = self._iterator.get_next(float, start_time=float(second))
         except CroniterBadDateError:
             return None  # no match within croniter's 50 years, more than the longest gap the calendar can make (40)
+        except OverflowError:
+            return None  # croniter walked past the year 9999
         return round(found) if found <= _END_S else None
 
 
