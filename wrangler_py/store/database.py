@@ -68,7 +68,8 @@ class Store:
 
     def write(self, operation: Operation[T]) -> T:
         """Run one operation in a transaction of its own, at once. For commands and for start-up."""
-        return self._transaction([operation])[0]
+        result: T = self._transaction([operation])[0]
+        return result
 
     def flush(self) -> None:
         """Commit what was submitted so far."""

@@ -1,0 +1,105 @@
+"""What a session prints before it is ready: the banner, the bindings, the consumers, the crons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from wrangler_py import __version__
+from wrangler_py.config.model import SessionConfig, WorkerConfig
+from wrangler_py.dev.terminal import Terminal
+
+#: Values longer than this are cut in the table, as in wrangler.
+_VALUE_WIDTH = 40
+
+
+def print_banner(terminal: Terminal) -> None:
+    """The title line, in wrangler's form."""
+    title = f" ⛅️ wpy {__version__}"
+    terminal.line()
+    terminal.line(title)
+    terminal.line(terminal.style("─" * (len(title) + 1), "orange"))
+
+
+def print_bindings(terminal: Terminal, session: SessionConfig) -> None:
+    """What each worker finds in `env`, and which queues it consumes."""
+    for worker in session.workers:
+        several = len(session.workers) > 1
+        rows = _binding_rows(worker)
+        if rows:
+            of = f'Worker "{worker.name}"' if several else "Your Worker"
+            terminal.line(f"{of} has access to the following bindings:")
+            _table(terminal, ("Binding", "Resource", "Mode"), rows)
+            terminal.line()
+        if worker.consumers:
+            consumers = [
+                (
+                    c.queue,
+                    str(c.max_batch_size),
+                    f"{c.max_batch_timeout:g} s",
+                    str(c.max_retries),
+                    f"{c.retry_delay} s",
+                    c.dead_letter_queue or "-",
+                )
+                for c in worker.consumers
+            ]
+            of = f'Worker "{worker.name}"' if several else "Your Worker"
+            terminal.line(f"{of} consumes:")
+            _table(
+                terminal, ("Queue", "Batch size", "Timeout", "Retries", "Retry delay", "Dead letter queue"), consumers
+            )
+            terminal.line()
+
+
+def print_crons(terminal: Terminal, upcoming: Sequence[tuple[str, str, int | None]], now_ms: int, *, on: bool) -> None:
+    """The crons with their next run. `upcoming`: (worker, expression, next run in ms or None for never)."""
+    if not upcoming:
+        return
+    terminal.line("Crons (UTC):" if on else "Crons (not fired: --no-cron):")
+    rows = [
+        (expression, worker, "never" if at is None else f"{_utc(at)}  (in {_span(at - now_ms)})")
+        for worker, expression, at in upcoming
+    ]
+    _table(terminal, ("Expression", "Worker", "Next run"), rows)
+    terminal.line()
+
+
+def _binding_rows(worker: WorkerConfig) -> list[tuple[str, str, str]]:
+    rows = [(f"env.{p.binding} ({p.queue})", "Queue", "local") for p in worker.producers]
+    for name, value in worker.vars.items():
+        if name not in worker.secrets:
+            text = json.dumps(value, ensure_ascii=False)
+            rows.append((f"env.{name} ({_cut(text)})", "Environment Variable", "local"))
+    rows += [(f'env.{name} ("(hidden)")', "Environment Variable", "local") for name in worker.secrets]
+    rows += [(f"env.{u.name}", u.kind, "not supported") for u in worker.unsupported]
+    return rows
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _VALUE_WIDTH else text[: _VALUE_WIDTH - 3] + "..."
+
+
+def _table(terminal: Terminal, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def text(row: tuple[str, ...]) -> str:
+        return "      ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+    terminal.line(terminal.style(text(header), "dim"))
+    for row in rows:
+        terminal.line(text(row))
+
+
+def _utc(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _span(ms: int) -> str:
+    seconds = max(0, round(ms / 1000))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            whole, rest = divmod(seconds, size)
+            smaller = {"d": (3_600, "h"), "h": (60, "m"), "m": (1, "s")}[unit]
+            return f"{whole} {unit} {rest // smaller[0]} {smaller[1]}"
+    return f"{seconds} s"

@@ -1,0 +1,39 @@
+"""What `wpy dev` was asked for on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+LogLevel = Literal["debug", "info", "log", "warn", "error", "none"]
+
+DEFAULT_PORT = 8787
+#: Where state lives, beside the first config file.
+STATE_FOLDER = Path(".wpy") / "state"
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """The options of one session."""
+
+    cwd: Path
+    script: Path | None = None
+    configs: tuple[Path, ...] = ()
+    env: str | None = None
+    #: None: 8787, or the next free port. 0: any free port.
+    port: int | None = None
+    ip: str = "127.0.0.1"
+    persist_to: Path | None = None
+    vars: Mapping[str, str] = field(default_factory=dict)
+    log_level: LogLevel = "log"
+    crons: bool = True
+    reload: bool = True
+    #: None: hot keys when standard input and output are a terminal.
+    interactive: bool | None = None
+
+
+def state_folder(persist_to: Path | None, cwd: Path, root: Path) -> Path:
+    """Where a session's state lives: `--persist-to` (relative to the current folder), else beside the config."""
+    return (cwd / persist_to).resolve() if persist_to is not None else root / STATE_FOLDER

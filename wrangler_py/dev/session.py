@@ -1,0 +1,374 @@
+"""One `wpy dev` session: builds the rooms from the config, watches files, swaps workers, ends cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from wrangler_py.clock import Clock, SystemClock
+from wrangler_py.config.load import load_session
+from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
+from wrangler_py.config.problems import format_problems
+from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
+from wrangler_py.dev.crons import SessionCrons
+from wrangler_py.dev.hotkeys import box, hotkeys
+from wrangler_py.dev.options import DevOptions, state_folder
+from wrangler_py.dev.ports import PortError, bind
+from wrangler_py.dev.terminal import Terminal
+from wrangler_py.dev.watch import source_folders, watch
+from wrangler_py.dev.workers import HostedWorker, WorkerSet
+from wrangler_py.events.record import EventLog
+from wrangler_py.queues import tables
+from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.limits import multiple_consumers
+from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.server.front_door import FrontDoor
+from wrangler_py.server.guard import LOCAL_HOSTS
+from wrangler_py.server.http import HttpServer
+from wrangler_py.server.triggers import Triggers
+from wrangler_py.store.database import StateError, Store, open_store
+from wrangler_py.store.sessions import Session, attachments, open_session
+
+#: What running handlers get to finish in when the session ends (seconds). The whole end takes less than two.
+END_GRACE_S = 1.0
+#: Addresses that only this machine can reach.
+_LOOPBACK = ("127.", "::1", "localhost")
+
+
+class StartError(Exception):
+    """The session cannot start. The text is for the terminal."""
+
+
+def read_config(options: DevOptions) -> SessionConfig:
+    """The session's config. Raises ConfigError."""
+    return load_session(
+        options.configs, cwd=options.cwd, script=options.script, env=options.env, var_overrides=options.vars
+    )
+
+
+class DevSession:
+    """A running session. `run` returns when it has ended."""
+
+    def __init__(
+        self,
+        options: DevOptions,
+        config: SessionConfig,
+        terminal: Terminal,
+        first: SpawnedProcess | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = options
+        self._config = config
+        self._terminal = terminal
+        self._first = first
+        self._clock: Clock = clock or SystemClock()
+        self._events = EventLog(self._clock)
+        self._events.subscribe(terminal.on_event)
+        self._stop = asyncio.Event()
+        self._restart_watch = asyncio.Event()
+        self._url = ""
+
+    async def run(self) -> int:
+        """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
+        self._check_languages(self._config)
+        root = self._config.workers[0].root
+        folder = state_folder(self._options.persist_to, self._options.cwd, root)
+        store = open_store(folder)
+        session: Session | None = None
+        try:
+            session = open_session(store, self._clock.now_ms())
+            self._refuse_second_consumer(store, session)
+            sock = bind(self._options.ip, self._options.port)
+            self._url = f"http://{_public_host(self._options.ip)}:{sock.getsockname()[1]}"
+            self._build(store, session)
+            server = HttpServer(self._front_door, sock)
+            with self._signals():
+                await self._serve(server, store, session)
+        finally:
+            if self._first is not None:
+                self._first.abandon()
+            if session is not None:
+                session.close()
+            store.close()
+        return 0
+
+    def _build(self, store: Store, session: Session) -> None:
+        self._broker = Broker(store, self._clock, self._events, session.id)
+        self._workers = WorkerSet(self._make_worker)
+        self._crons = SessionCrons(self._workers, self._clock, self._events, on=self._options.crons)
+        triggers = Triggers(self._crons.run, self._clock)
+        hosts = LOCAL_HOSTS | {self._options.ip, f"[{self._options.ip}]"}
+        self._front_door = FrontDoor(self._workers, triggers, self._events, hosts)
+
+    def _make_worker(self, config: WorkerConfig) -> HostedWorker:
+        first, self._first = self._first, None
+        return HostedWorker(config, self._broker, self._clock, self._events, first)
+
+    # Serving ------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, server: HttpServer, store: Store, session: Session) -> None:
+        background: list[asyncio.Task[None]] = []
+        loading = asyncio.ensure_future(self._workers.apply(self._config))
+        await asyncio.sleep(0)  # let the workers begin; they load while the server starts
+        self._attach(session, self._config)
+        self._print_start(session)
+        await server.start()
+        session.set_url(self._url)
+        with contextlib.ExitStack() as terminal_state:
+            try:
+                await _first_done(loading, self._stop)
+                self._crons.set_config(self._config)
+                self._terminal.info(f"Ready on {self._url}")
+                if self._wants_hotkeys():
+                    self._print_hotkeys()
+                    terminal_state.enter_context(hotkeys(self._key_actions()))
+                self._terminal.flush()
+                self._crons.start()
+                background.append(asyncio.create_task(self._broker.watch_retention()))
+                if self._options.reload:
+                    background.append(asyncio.create_task(self._watch(session)))
+                self._tell_backlog(store)
+                await self._stop.wait()
+            finally:
+                self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
+                self._terminal.flush()
+                loading.cancel()
+                for task in background:
+                    task.cancel()
+                await self._crons.close()
+                await asyncio.gather(self._workers.close(END_GRACE_S), server.stop())
+                await asyncio.gather(loading, *background, return_exceptions=True)
+                self._terminal.flush()
+
+    def _attach(self, session: Session, config: SessionConfig) -> None:
+        session.attach(
+            [
+                *(("producer", p.queue, w.name, {"binding": p.binding}) for w in config.workers for p in w.producers),
+                *(
+                    (
+                        "consumer",
+                        c.queue,
+                        w.name,
+                        {
+                            "max_batch_size": c.max_batch_size,
+                            "max_batch_timeout": c.max_batch_timeout,
+                            "max_retries": c.max_retries,
+                            "max_concurrency": c.max_concurrency,
+                            "retry_delay": c.retry_delay,
+                            "dead_letter_queue": c.dead_letter_queue,
+                        },
+                    )
+                    for w in config.workers
+                    for c in w.consumers
+                ),
+            ]
+        )
+
+    def _refuse_second_consumer(self, store: Store, session: Session) -> None:
+        taken = {a.queue: a for a in attachments(store) if a.role == "consumer" and a.session_id != session.id}
+        for worker in self._config.workers:
+            for consumer in worker.consumers:
+                other = taken.get(consumer.queue)
+                if other is not None:
+                    raise StartError(
+                        f"{multiple_consumers(consumer.queue, other.worker, worker.name)}. "
+                        f'Another `wpy dev` session already consumes it with worker "{other.worker}". '
+                        "End that session, or give this one its own state with --persist-to FOLDER."
+                    )
+
+    @staticmethod
+    def _check_languages(config: SessionConfig) -> None:
+        for worker in config.workers:
+            if worker.language != "python":
+                raise StartError(
+                    f'Worker "{worker.name}": {worker.main.name} is not Python, and this version of wpy runs Python '
+                    "Workers only. Point `main` at a .py file, or run this worker with `wrangler dev`."
+                )
+
+    # Printing -----------------------------------------------------------------------------------------------------
+
+    def _print_start(self, session: Session) -> None:
+        terminal, config = self._terminal, self._config
+        print_banner(terminal)
+        if config.warnings:
+            terminal.line(format_problems(list(config.warnings), color=terminal.style.color))
+        if not self._options.ip.startswith(_LOOPBACK):
+            terminal.warn(
+                f"--ip {self._options.ip}: other machines can reach this session, and so send messages and run crons. "
+                "Leave --ip out to serve this machine only."
+            )
+        print_bindings(terminal, config)
+        print_crons(terminal, self._crons.upcoming(config), self._clock.now_ms(), on=self._options.crons)
+        if session.recovered:
+            terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")
+        terminal.line(terminal.style("⎔ Starting local server...", "dim"))
+
+    def _tell_backlog(self, store: Store) -> None:
+        consumed = {c.queue for w in self._config.workers for c in w.consumers}
+        for record in tables.all_queues(store):
+            if record.backlog_count and record.name not in consumed:
+                self._terminal.warn(
+                    f'Queue "{record.name}" holds {record.backlog_count} message(s) and no worker of this session '
+                    "consumes it. They are kept."
+                )
+
+    def _wants_hotkeys(self) -> bool:
+        if self._options.interactive is None:
+            return sys.stdin.isatty() and sys.stdout.isatty()
+        return self._options.interactive and sys.stdin.isatty()
+
+    def _print_hotkeys(self) -> None:
+        labels = {
+            "b": "open a browser",
+            "s": "run crons",
+            "q": "show queues",
+            "r": "reload",
+            "c": "clear",
+            "x": "to exit",
+        }
+        width = shutil.get_terminal_size().columns
+        for line in box(labels, width):
+            self._terminal.line(line)
+
+    def _key_actions(self) -> dict[str, Callable[[], object]]:
+        return {
+            "b": lambda: webbrowser.open(self._url),
+            "s": self._crons.run_all,
+            "q": self._show_queues,
+            "r": lambda: self._spawn(self._reload_all()),
+            "c": lambda: self._terminal.line("\x1b[2J\x1b[3J\x1b[H"),
+            "x": self._stop.set,
+        }
+
+    def _show_queues(self) -> None:
+        for worker in self._workers.all():
+            for queue in sorted({p.queue for p in worker.config.producers} | set(worker.consumers)):
+                backlog = self._broker.metrics(queue)
+                running = worker.consumers[queue].in_flight if queue in worker.consumers else 0
+                self._terminal.info(f"{queue}: {backlog.backlog_count} message(s), {running} batch(es) running")
+
+    # Reload -------------------------------------------------------------------------------------------------------
+
+    def _config_files(self) -> set[Path]:
+        return {file for worker in self._config.workers for file in worker.files}
+
+    def _watched_folders(self) -> set[Path]:
+        folders = {file.parent for file in self._config_files()}
+        for worker in self._workers.all():
+            folders |= source_folders(worker.config.main.parent)
+            folders |= {Path(file).parent for file in worker.files}
+        return folders
+
+    def _is_relevant(self, path: Path) -> bool:
+        return path.suffix == ".py" or path in self._config_files() or path.name.startswith((".dev.vars", ".env"))
+
+    async def _watch(self, session: Session) -> None:
+        async def changed(paths: set[Path]) -> None:
+            if any(path.suffix != ".py" for path in paths):
+                await self._apply_config(session)
+            sources = {path for path in paths if path.suffix == ".py"}
+            for worker in self._workers.all():
+                top = worker.config.main.parent
+                if any(path.is_relative_to(top) or str(path) in worker.files for path in sources):
+                    await worker.load()
+
+        await watch(self._watched_folders, self._is_relevant, changed, self._restart_watch)
+
+    async def _reload_all(self) -> None:
+        for worker in self._workers.all():
+            await worker.load()
+
+    async def _apply_config(self, session: Session) -> None:
+        try:
+            config = read_config(self._options)
+            self._check_languages(config)
+        except ConfigError as error:
+            self._say_config_kept(error.problems)
+            return
+        except StartError as error:
+            self._say_config_kept([Problem("error", str(error))])
+            return
+        if config == self._config:
+            return
+        if config.warnings and config.warnings != self._config.warnings:
+            self._terminal.line(format_problems(list(config.warnings), color=self._terminal.style.color))
+        self._config = config
+        await self._workers.apply(config)
+        self._attach(session, config)
+        self._crons.set_config(config)
+        self._restart_watch.set()
+        self._terminal.line(self._terminal.style("⎔ Config changed and applied", "dim"))
+
+    def _say_config_kept(self, problems: list[Problem]) -> None:
+        self._terminal.line(format_problems(problems, color=self._terminal.style.color))
+        self._terminal.error("The changed config was not applied; the one before it stays in force.")
+
+    # Ending -------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: object) -> None:
+        self._task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+
+    @contextlib.contextmanager
+    def _signals(self):  # type: ignore[no-untyped-def]
+        loop = asyncio.get_running_loop()
+        handled = [signal.SIGINT, signal.SIGTERM]
+        if sys.platform != "win32":
+            handled.append(signal.SIGHUP)
+            for number in handled:
+                loop.add_signal_handler(number, self._stop.set)
+            try:
+                yield
+            finally:
+                for number in handled:
+                    loop.remove_signal_handler(number)
+        else:
+            saved = {n: signal.signal(n, lambda *_: loop.call_soon_threadsafe(self._stop.set)) for n in handled}
+            try:
+                yield
+            finally:
+                for number, handler in saved.items():
+                    signal.signal(number, handler)
+
+
+async def _first_done(work: asyncio.Future[None], stop: asyncio.Event) -> None:
+    """Wait for `work`, but not past `stop`. Raises what the work raised."""
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        stopping.cancel()
+
+
+def _public_host(ip: str) -> str:
+    """The host name to print: what a browser on this machine can open."""
+    if ip in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost"):
+        return "localhost"
+    return f"[{ip}]" if ":" in ip else ip
+
+
+async def run_session(options: DevOptions, terminal: Terminal, first: SpawnedProcess | None) -> int:
+    """Read the config and serve. Prints what keeps it from starting; returns the exit code."""
+    try:
+        try:
+            config = read_config(options)
+        except ConfigError as error:
+            print_banner(terminal)
+            terminal.line(format_problems(error.problems, color=terminal.style.color))
+            return 1
+        session, first = DevSession(options, config, terminal, first), None
+        return await session.run()
+    except (StartError, StateError, PortError) as error:
+        terminal.error(str(error))
+        return 1
+    finally:
+        terminal.flush()
+        if first is not None:
+            first.abandon()

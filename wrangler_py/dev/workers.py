@@ -1,0 +1,139 @@
+"""The workers of a session: each with its runtime and its consumers, and how a changed config reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from wrangler_py.clock import Clock
+from wrangler_py.config.model import SessionConfig, WorkerConfig
+from wrangler_py.events.record import EventLog
+from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.consumer import QueueConsumer
+from wrangler_py.runtime.base import Runtime
+from wrangler_py.runtime.python.runtime import LoadResult, PythonRuntime
+from wrangler_py.runtime.python.spawn import SpawnedProcess
+
+
+class HostedWorker:
+    """One worker: its code, and the queues delivered to it."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        broker: Broker,
+        clock: Clock,
+        events: EventLog,
+        first: SpawnedProcess | None = None,
+    ) -> None:
+        self.config = config
+        self._broker = broker
+        self._clock = clock
+        self._events = events
+        self._gate_open = False
+        self.consumers: dict[str, QueueConsumer] = {}
+        self.runtime = PythonRuntime(config, broker, events, gate=self._gate, first=first)
+        #: The user's source files that the last load imported.
+        self.files: tuple[str, ...] = ()
+
+    def _gate(self, is_open: bool) -> None:
+        self._gate_open = is_open
+        for consumer in self.consumers.values():
+            if is_open:
+                consumer.open()
+            else:
+                consumer.hold()
+
+    async def load(self, config: WorkerConfig | None = None) -> LoadResult:
+        """Load the code, and say how it went."""
+        first_load = not self.files
+        started = time.perf_counter()
+        result = await self.runtime.load(config)
+        self.files = result.files or self.files
+        if result.error is not None:
+            serving = not self.runtime.broken
+            self._events.emit("worker.load_failed", worker=self.config.name, error=result.error, serving=serving)
+        elif not first_load:
+            ms = round((time.perf_counter() - started) * 1000)
+            self._events.emit("worker.reloaded", worker=self.config.name, ms=ms)
+        for warning in result.warnings:
+            self._events.emit("worker.printed", worker=self.config.name, event="", level="warn", text=warning)
+        return result
+
+    async def drop_consumers(self, config: WorkerConfig) -> None:
+        """Let go of the queues that `config` no longer names."""
+        wanted = {consumer.queue for consumer in config.consumers}
+        for queue in [queue for queue in self.consumers if queue not in wanted]:
+            await self.consumers.pop(queue).close()
+
+    def take_consumers(self, config: WorkerConfig) -> None:
+        """Attach the queues that `config` names, with its settings."""
+        for producer in config.producers:
+            self._broker.ensure_queue(producer.queue)
+        for settings in config.consumers:
+            self._broker.ensure_queue(settings.queue)
+            if settings.dead_letter_queue:
+                self._broker.ensure_queue(settings.dead_letter_queue)
+            existing = self.consumers.get(settings.queue)
+            if existing is not None:
+                existing.reconfigure(settings)
+                continue
+            consumer = QueueConsumer(settings, config.name, self.runtime.queue, self._broker, self._clock, self._events)
+            self.consumers[settings.queue] = consumer
+            consumer.start()
+            if self._gate_open:
+                consumer.open()
+
+    async def close(self, grace_s: float) -> None:
+        """Start nothing more, give what runs `grace_s` seconds, end the processes, and settle what they left."""
+        closing = [asyncio.ensure_future(consumer.close()) for consumer in self.consumers.values()]
+        await self.runtime.close(grace_s)
+        if closing:
+            await asyncio.gather(*closing)
+
+
+class WorkerSet:
+    """All workers of a session, in the order of their configs. Workers (server/front_door.py)."""
+
+    def __init__(self, make: Callable[[WorkerConfig], HostedWorker]) -> None:
+        self._make = make
+        self._workers: dict[str, HostedWorker] = {}
+
+    def all(self) -> list[HostedWorker]:
+        return list(self._workers.values())
+
+    def primary(self) -> Runtime:
+        return next(iter(self._workers.values())).runtime
+
+    def named(self, name: str) -> Runtime | None:
+        worker = self._workers.get(name)
+        return worker.runtime if worker is not None else None
+
+    async def apply(self, session: SessionConfig) -> None:
+        """Bring the workers in line with a config: load what is new or changed, end what is gone."""
+        wanted = {config.name: config for config in session.workers}
+        gone = [self._workers[name] for name in self._workers if name not in wanted]
+        changed = []
+        workers: dict[str, HostedWorker] = {}
+        for name, config in wanted.items():
+            worker = self._workers.get(name)
+            if worker is None:
+                worker = self._make(config)
+                changed.append(worker)
+            elif worker.config != config:
+                changed.append(worker)
+            worker.config = config
+            workers[name] = worker
+        self._workers = workers
+        for worker in gone:
+            await worker.close(grace_s=1.0)
+        # A consumer that moved from one worker to another is let go before it is taken up.
+        for worker in changed:
+            await worker.drop_consumers(worker.config)
+        for worker in changed:
+            worker.take_consumers(worker.config)
+        await asyncio.gather(*(worker.load(worker.config) for worker in changed))
+
+    async def close(self, grace_s: float) -> None:
+        await asyncio.gather(*(worker.close(grace_s) for worker in self._workers.values()))

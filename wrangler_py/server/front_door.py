@@ -1,0 +1,183 @@
+"""The front door: every HTTP request of a session comes in here (ASGI), and is a worker's or one of wpy's own paths.
+
+Plain ASGI instead of a framework, because every request of every worker passes through.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from wrangler_py.events.record import EventLog
+from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
+from wrangler_py.server import guard
+from wrangler_py.server.triggers import Triggers
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+#: What `request.cf` holds where no edge is in front; the keys and values that wrangler falls back to offline.
+_CF = {
+    "asOrganization": "",
+    "asn": 395747,
+    "colo": "DFW",
+    "city": "Austin",
+    "region": "Texas",
+    "regionCode": "TX",
+    "metroCode": "635",
+    "postalCode": "78701",
+    "country": "US",
+    "continent": "NA",
+    "timezone": "America/Chicago",
+    "latitude": "30.27130",
+    "longitude": "-97.74260",
+    "clientTcpRtt": 0,
+    "httpProtocol": "HTTP/1.1",
+    "requestPriority": "weight=192;exclusive=0",
+    "tlsCipher": "AEAD-AES128-GCM-SHA256",
+    "tlsVersion": "TLSv1.3",
+}
+
+
+class Workers(Protocol):
+    """The workers of the session, by name; the first is the one that HTTP traffic reaches."""
+
+    def primary(self) -> Runtime: ...
+
+    def named(self, name: str) -> Runtime | None: ...
+
+
+class FrontDoor:
+    """The ASGI application of a session."""
+
+    def __init__(self, workers: Workers, triggers: Triggers, events: EventLog, allowed_hosts: Collection[str]) -> None:
+        self._workers = workers
+        self._triggers = triggers
+        self._events = events
+        self._allowed_hosts = allowed_hosts
+        self._date = (0, b"")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"wpy serves no {scope['type']} connections yet")
+        path: str = scope["path"]
+        if path.startswith("/cdn-cgi/"):
+            refused = guard.refusal(scope["headers"], self._allowed_hosts)
+            if refused is not None:
+                await respond(send, 403, refused)
+                return
+            answer = await self._triggers.cdn_cgi(scope, receive)
+            if answer is not None:
+                await respond(send, *answer)
+                return
+        started = time.perf_counter()
+        if path == "/__scheduled":
+            status, body, content_type = await self._triggers.test_scheduled(scope)
+            await respond(send, status, body, content_type, head=scope["method"] == "HEAD")
+        else:
+            status = await self._fetch(scope, receive, send)
+        self._events.emit(
+            "request.finished",
+            method=scope["method"],
+            path=path,
+            status=status,
+            ms=round((time.perf_counter() - started) * 1000),
+        )
+
+    async def _fetch(self, scope: Scope, receive: Receive, send: Send) -> int:
+        try:
+            response = await self._workers.primary().fetch(await to_fetch_request(scope, receive))
+        except WorkerError as error:
+            await respond(send, 500, error.text)
+            return 500
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
+        names = {name.lower() for name, _ in headers}
+        if b"date" not in names:
+            headers.append((b"date", self._now()))
+        empty = scope["method"] == "HEAD" or response.status in (204, 304)
+        stream = response.stream
+        if stream is None and b"content-length" not in names and response.status not in (204, 304):
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        headers = [header for header in headers if header[0].lower() != b"transfer-encoding"]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        body = b"" if empty else response.body
+        if stream is None or empty:
+            await send({"type": "http.response.body", "body": body})
+            return response.status
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        try:
+            async for chunk in stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            closing: Any = getattr(stream, "aclose", None)
+            if closing is not None:
+                await closing()
+        await send({"type": "http.response.body", "body": b""})
+        return response.status
+
+    def _now(self) -> bytes:
+        second = int(time.time())
+        if self._date[0] != second:
+            self._date = (second, formatdate(second, usegmt=True).encode())
+        return self._date[1]
+
+
+async def to_fetch_request(scope: Scope, receive: Receive) -> FetchRequest:
+    """An ASGI request as a worker sees it: the absolute URL that the client asked for, headers in order."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    host = next((value for name, value in headers if name == "host"), None)
+    if host is None:
+        server = scope.get("server") or ("localhost", 80)
+        host = f"{server[0]}:{server[1]}"
+    target = scope["raw_path"].decode("latin-1")
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("latin-1")
+    client = scope.get("client")
+    if client and not any(name == "cf-connecting-ip" for name, _ in headers):
+        headers.append(("cf-connecting-ip", client[0]))
+    body: bytes | AsyncIterator[bytes] | None = None
+    if any(name in ("content-length", "transfer-encoding") for name, _ in headers):
+        first = await receive()
+        body = first.get("body", b"")
+        if first.get("more_body"):
+            body = _rest(first.get("body", b""), receive)
+    return FetchRequest(scope["method"], f"{scope['scheme']}://{host}{target}", headers, body, _CF)
+
+
+async def _rest(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
+    yield first
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the client went away while it sent the body")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body"):
+            return
+
+
+async def respond(
+    send: Send,
+    status: int,
+    body: str | bytes,
+    content_type: str = "text/plain;charset=UTF-8",
+    *,
+    head: bool = False,
+) -> None:
+    """A whole answer at once."""
+    data = body.encode() if isinstance(body, str) else body
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(data)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else data})
+
+
+def reason(status: int) -> str:
+    """The reason phrase of a status, or an empty text for one that has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""

@@ -1,0 +1,61 @@
+"""The HTTP server of a session: uvicorn on a socket that is already bound, inside the session's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import socket
+from typing import Any
+
+import uvicorn
+
+#: How long open connections may take to finish when the session ends (seconds).
+_CLOSE_S = 0.5
+
+
+class HttpServer:
+    """Serves one ASGI application on one socket."""
+
+    def __init__(self, app: Any, sock: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            http="httptools" if importlib.util.find_spec("httptools") else "h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+            backlog=2048,
+        )
+        self._server = uvicorn.Server(config)
+        self._config = config
+        self._sock = sock
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        # Server.serve() would install signal handlers and wake up ten times a second for statistics that wpy does not
+        # use; the two halves of it that matter are called here.
+        self._config.load()
+        self._server.lifespan = self._config.lifespan_class(self._config)
+        await self._server.startup(sockets=[self._sock])
+
+    async def stop(self) -> None:
+        """Stop accepting; give running answers a moment, then cut them."""
+        server = self._server
+        for acceptor in server.servers:
+            acceptor.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        deadline = asyncio.get_running_loop().time() + _CLOSE_S
+        while server.server_state.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(server.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        with contextlib.suppress(OSError):
+            self._sock.close()
