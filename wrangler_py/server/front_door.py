@@ -7,40 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from wrangler_py.events.record import EventLog
 from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
 from wrangler_py.server import guard
+from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.triggers import Triggers
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-#: What `request.cf` holds where no edge is in front; the keys and values that wrangler falls back to offline.
-_CF = {
-    "asOrganization": "",
-    "asn": 395747,
-    "colo": "DFW",
-    "city": "Austin",
-    "region": "Texas",
-    "regionCode": "TX",
-    "metroCode": "635",
-    "postalCode": "78701",
-    "country": "US",
-    "continent": "NA",
-    "timezone": "America/Chicago",
-    "latitude": "30.27130",
-    "longitude": "-97.74260",
-    "clientTcpRtt": 0,
-    "httpProtocol": "HTTP/1.1",
-    "requestPriority": "weight=192;exclusive=0",
-    "tlsCipher": "AEAD-AES128-GCM-SHA256",
-    "tlsVersion": "TLSv1.3",
-}
 
 
 class Workers(Protocol):
@@ -59,7 +37,6 @@ class FrontDoor:
         self._triggers = triggers
         self._events = events
         self._allowed_hosts = allowed_hosts
-        self._date = (0, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,8 +73,6 @@ class FrontDoor:
             return 500
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         names = {name.lower() for name, _ in headers}
-        if b"date" not in names:
-            headers.append((b"date", self._now()))
         empty = scope["method"] == "HEAD" or response.status in (204, 304)
         stream = response.stream
         if stream is None and b"content-length" not in names and response.status not in (204, 304):
@@ -119,33 +94,60 @@ class FrontDoor:
         await send({"type": "http.response.body", "body": b""})
         return response.status
 
-    def _now(self) -> bytes:
-        second = int(time.time())
-        if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True).encode())
-        return self._date[1]
-
 
 async def to_fetch_request(scope: Scope, receive: Receive) -> FetchRequest:
-    """An ASGI request as a worker sees it: the absolute URL that the client asked for, headers in order."""
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    host = next((value for name, value in headers if name == "host"), None)
+    """An ASGI request as a worker sees it: the absolute URL the client asked for, and the headers that the edge sets
+    (`accept-encoding`, `cf-connecting-ip`; recorded from wrangler 4.86).
+    """
+    headers: list[tuple[str, str]] = [("accept-encoding", "br, gzip")]
+    host: str | None = None
+    has_body = has_client = False
+    accepted_encoding = ""
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name == "accept-encoding":
+            accepted_encoding = value
+            continue
+        if name == "host":
+            host = value
+        elif name in ("content-length", "transfer-encoding"):
+            has_body = True
+        elif name == "cf-connecting-ip":
+            has_client = True
+        headers.append((name, value))
     if host is None:
         server = scope.get("server") or ("localhost", 80)
         host = f"{server[0]}:{server[1]}"
-    target = scope["raw_path"].decode("latin-1")
+    if not has_client and scope.get("client"):
+        headers.append(("cf-connecting-ip", scope["client"][0]))
+    target = _without_dot_segments(scope["raw_path"].decode("latin-1"))
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("latin-1")
-    client = scope.get("client")
-    if client and not any(name == "cf-connecting-ip" for name, _ in headers):
-        headers.append(("cf-connecting-ip", client[0]))
     body: bytes | AsyncIterator[bytes] | None = None
-    if any(name in ("content-length", "transfer-encoding") for name, _ in headers):
+    if has_body:
         first = await receive()
         body = first.get("body", b"")
         if first.get("more_body"):
             body = _rest(first.get("body", b""), receive)
-    return FetchRequest(scope["method"], f"{scope['scheme']}://{host}{target}", headers, body, _CF)
+    cf = PLACEHOLDER if not accepted_encoding else {**PLACEHOLDER, "clientAcceptEncoding": accepted_encoding}
+    return FetchRequest(scope["method"], f"{scope['scheme']}://{host}{target}", headers, body, cf)
+
+
+def _without_dot_segments(path: str) -> str:
+    """A path as the URL standard writes it: `/a/../b` is `/b`."""
+    if "/." not in path and "/%2e" not in path.lower():
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        plain = segment.lower().replace("%2e", ".")
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+    if segments[-1].lower().replace("%2e", ".") in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 async def _rest(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
