@@ -77,20 +77,16 @@ def dev(
 
 
 def _serve(ctx: typer.Context, options: DevOptions) -> int:
+    import asyncio
+
     from wrangler_py.dev.session import run_session
     from wrangler_py.dev.terminal import Terminal
 
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # Windows, PyPy
+        from asyncio import new_event_loop
     shared = ctx.find_root().obj or {}
     terminal = Terminal(options.log_level)
-    with _runner() as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(run_session(options, terminal, shared.pop("first", None)))
-
-
-def _runner():  # type: ignore[no-untyped-def]
-    import asyncio
-
-    try:
-        import uvloop
-    except ImportError:  # Windows, PyPy
-        return asyncio.Runner()
-    return asyncio.Runner(loop_factory=uvloop.new_event_loop)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import SessionConfig
-from wrangler_py.cron.expression import CronSyntaxError
-from wrangler_py.cron.schedule import Schedule
 from wrangler_py.cron.scheduler import CronScheduler
 from wrangler_py.dev.workers import WorkerSet
 from wrangler_py.events.record import EventLog
@@ -24,7 +21,54 @@ class SessionCrons:
         self._events = events
         self._on = on
         self._scheduler = CronScheduler(clock, self._fire, events)
+        self._names: set[str] = set()
         self._by_hand: set[asyncio.Task[ScheduledOutcome]] = set()
 
     def set_config(self, config: SessionConfig) -> None:
-        """Use the crons of this config from now on."""
+        """Use the crons of this config from now on. What production would refuse is announced and never fires."""
+        wanted = {worker.name: worker.crons for worker in config.workers}
+        for name in self._names - wanted.keys():
+            self._scheduler.set_crons(name, ())
+        for name, crons in wanted.items():
+            self._scheduler.set_crons(name, crons)
+        self._names = set(wanted)
+
+    def start(self) -> None:
+        """Fire from the next minute on, unless crons are off."""
+        if self._on:
+            self._scheduler.start()
+
+    def upcoming(self) -> list[tuple[str, str, int | None]]:
+        """(worker, expression, next run in ms or None for never) for every cron."""
+        return [(u.worker, u.cron, u.next_ms) for u in self._scheduler.upcoming()]
+
+    def run_all(self) -> None:
+        """Run every cron once, now (the hot key)."""
+        for worker, cron, _ in self.upcoming():
+            task = asyncio.ensure_future(self.run(worker, cron, self._clock.now_ms(), wait_until=True))
+            self._by_hand.add(task)
+            task.add_done_callback(self._by_hand.discard)
+
+    async def run(self, worker: str | None, cron: str, time_ms: int, *, wait_until: bool) -> ScheduledOutcome:
+        """RunScheduled (server/triggers.py): one run by hand. Raises LookupError for an unknown worker."""
+        runtime = self._workers.primary() if worker is None else self._workers.named(worker)
+        if runtime is None:
+            raise LookupError(worker)
+        if wait_until:
+            outcome = await self._scheduler.fire(runtime.name, cron, time_ms)
+            if isinstance(outcome, ScheduledOutcome):
+                return outcome
+            return ScheduledOutcome(outcome.outcome, outcome.no_retry, outcome.error)
+        return await runtime.scheduled(cron, time_ms, wait_until=False)
+
+    async def close(self, grace_s: float) -> None:
+        """Fire no more; give running runs a moment."""
+        for task in self._by_hand:
+            task.cancel()
+        await self._scheduler.close(grace_s)
+
+    async def _fire(self, worker: str, cron: str, scheduled_ms: int) -> ScheduledOutcome:
+        runtime = self._workers.named(worker)
+        if runtime is None:  # the config dropped the worker a moment ago
+            return ScheduledOutcome("scriptNotFound", error=f'no worker "{worker}" in this session')
+        return await runtime.scheduled(cron, scheduled_ms)

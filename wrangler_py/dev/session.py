@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 from wrangler_py.clock import Clock, SystemClock
@@ -73,6 +73,7 @@ class DevSession:
         self._stop = asyncio.Event()
         self._restart_watch = asyncio.Event()
         self._url = ""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
@@ -114,16 +115,16 @@ class DevSession:
 
     async def _serve(self, server: HttpServer, store: Store, session: Session) -> None:
         background: list[asyncio.Task[None]] = []
-        loading = asyncio.ensure_future(self._workers.apply(self._config))
+        loading = asyncio.create_task(self._workers.apply(self._config))
         await asyncio.sleep(0)  # let the workers begin; they load while the server starts
         self._attach(session, self._config)
+        self._crons.set_config(self._config)
         self._print_start(session)
         await server.start()
         session.set_url(self._url)
         with contextlib.ExitStack() as terminal_state:
             try:
                 await _first_done(loading, self._stop)
-                self._crons.set_config(self._config)
                 self._terminal.info(f"Ready on {self._url}")
                 if self._wants_hotkeys():
                     self._print_hotkeys()
@@ -141,8 +142,8 @@ class DevSession:
                 loading.cancel()
                 for task in background:
                     task.cancel()
-                await self._crons.close()
-                await asyncio.gather(self._workers.close(END_GRACE_S), server.stop())
+                closing = (self._crons.close(END_GRACE_S), self._workers.close(END_GRACE_S), server.stop())
+                await asyncio.gather(*closing)
                 await asyncio.gather(loading, *background, return_exceptions=True)
                 self._terminal.flush()
 
@@ -204,7 +205,7 @@ class DevSession:
                 "Leave --ip out to serve this machine only."
             )
         print_bindings(terminal, config)
-        print_crons(terminal, self._crons.upcoming(config), self._clock.now_ms(), on=self._options.crons)
+        print_crons(terminal, self._crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
         if session.recovered:
             terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")
         terminal.line(terminal.style("⎔ Starting local server...", "dim"))
@@ -311,11 +312,13 @@ class DevSession:
 
     # Ending -------------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: object) -> None:
-        self._task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @contextlib.contextmanager
-    def _signals(self):  # type: ignore[no-untyped-def]
+    def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         handled = [signal.SIGINT, signal.SIGTERM]
         if sys.platform != "win32":
@@ -336,11 +339,11 @@ class DevSession:
                     signal.signal(number, handler)
 
 
-async def _first_done(work: asyncio.Future[None], stop: asyncio.Event) -> None:
+async def _first_done(work: asyncio.Task[None], stop: asyncio.Event) -> None:
     """Wait for `work`, but not past `stop`. Raises what the work raised."""
-    stopping = asyncio.ensure_future(stop.wait())
+    stopping = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
     finally:

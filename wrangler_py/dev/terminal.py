@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -175,9 +176,13 @@ class Terminal:
         self.error(f'The consumer of queue "{e["queue"]}" failed inside wpy: {e["error"]}. Please report this.')
 
     def _cron_missed(self, e: dict[str, Any]) -> None:
-        self.warn(
-            f"Missed {e.get('count', 1)} run(s) of cron {e['cron']} (the machine slept or the process was stopped)"
-        )
+        what = "skipped" if e["skipped"] else "fired now"
+        self.warn(f"Missed {e['count']} run(s) of cron {e['cron']} while the machine slept or wpy stood still; {what}")
+
+    def _cron_rejected(self, e: dict[str, Any]) -> None:
+        check = f"wpy cron check {shlex.quote(e['cron'])}"
+        self.warn(f'A cron of worker "{e["worker"]}" will not fire, as production refuses it: {e["error"]}')
+        self.line(f"  `{check}` says what is wrong with it.")
 
 
 def _ms(e: dict[str, Any]) -> str:
@@ -190,6 +195,7 @@ _PRINTERS: dict[str, _Printer] = {
     "batch.finished": Terminal._batch,
     "cron.finished": Terminal._cron,
     "cron.missed": Terminal._cron_missed,
+    "cron.rejected": Terminal._cron_rejected,
     "message.retried": Terminal._retried,
     "message.dead_lettered": Terminal._dead_lettered,
     "message.dropped": Terminal._dropped,
