@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from wrangler_py.dev.options import DevOptions, LogLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -82,10 +85,13 @@ def _serve(ctx: typer.Context, options: DevOptions) -> int:
     from wrangler_py.dev.session import run_session
     from wrangler_py.dev.terminal import Terminal
 
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     try:
-        from uvloop import new_event_loop
+        import uvloop
     except ImportError:  # Windows, PyPy
-        from asyncio import new_event_loop
+        pass
+    else:
+        new_event_loop = uvloop.new_event_loop
     shared = ctx.find_root().obj or {}
     terminal = Terminal(options.log_level)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

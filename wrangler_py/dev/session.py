@@ -118,7 +118,6 @@ class DevSession:
         loading = asyncio.create_task(self._workers.apply(self._config))
         await asyncio.sleep(0)  # let the workers begin; they load while the server starts
         self._attach(session, self._config)
-        self._crons.set_config(self._config)
         self._print_start(session)
         await server.start()
         session.set_url(self._url)
@@ -205,6 +204,7 @@ class DevSession:
                 "Leave --ip out to serve this machine only."
             )
         print_bindings(terminal, config)
+        self._crons.set_config(config)
         print_crons(terminal, self._crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
         if session.recovered:
             terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")

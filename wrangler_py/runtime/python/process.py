@@ -1,74 +1,23 @@
-"""One process of a Python worker: started, spoken to in frames, ended.
-
-`spawn` needs no event loop, so that a session can start the first process before it imports anything else.
-"""
+"""One process of a Python worker, connected to the event loop: spoken to in frames, ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import json
-import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol, cast
 
+from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
 
-_ENTRY = Path(frames.__file__).with_name("__main__.py")
 #: How long a process may take to say HELLO (seconds). A cold start takes 0.1 to 0.2 s on an idle machine.
 HELLO_TIMEOUT_S = 30.0
 #: Pieces of a streamed answer that may wait for a slow client before the worker is no longer read (bytes).
 _STREAM_HIGH_WATER = 4 << 20
-
-
-class SpawnedProcess:
-    """A process that was started and not yet connected to an event loop."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], sock: socket.socket, token: str | None) -> None:
-        self.popen = popen
-        self.sock = sock
-        #: On Windows: what the process must send first on the connection that `sock` accepts.
-        self.token = token
-
-    def abandon(self) -> None:
-        """End a process that was never connected."""
-        self.sock.close()
-        self.popen.kill()
-        self.popen.wait()
-
-
-def spawn(python: str | None = None, preload: Sequence[str] = ()) -> SpawnedProcess:
-    """Start a worker process with nothing loaded yet. `preload`: modules to import before the first LOAD."""
-    environment = dict(os.environ, TZ="UTC", PYTHONUNBUFFERED="1")
-    environment.pop("PYTHONSTARTUP", None)
-    if preload:
-        environment["WPY_PRELOAD"] = json.dumps(list(preload))
-    else:
-        environment.pop("WPY_PRELOAD", None)
-    # -B: a same-size edit within one second must not find the old bytecode (it does, 27 times of 30).
-    command = [python or sys.executable, "-B", "-X", "utf8", str(_ENTRY)]
-    if sys.platform == "win32":
-        listener = socket.create_server(("127.0.0.1", 0))
-        token = secrets.token_hex(16)
-        address = f"tcp:{listener.getsockname()[1]}:{token}"
-        popen = subprocess.Popen([*command, address], env=environment, stdin=subprocess.DEVNULL)
-        return SpawnedProcess(popen, listener, token)
-    ours, theirs = socket.socketpair()
-    with theirs:
-        popen = subprocess.Popen(
-            [*command, str(theirs.fileno())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
-    return SpawnedProcess(popen, ours, None)
 
 
 class Calls(Protocol):
@@ -230,8 +179,7 @@ class WorkerProcess(asyncio.Protocol):
     # Frames in ----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
 
     def data_received(self, data: bytes) -> None:
         try:

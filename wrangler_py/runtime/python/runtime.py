@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,9 @@ from wrangler_py.runtime.python.process import (
     LoadFailed,
     PendingEvent,
     ProcessEnded,
-    SpawnedProcess,
     WorkerProcess,
-    spawn,
 )
+from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
 from wrangler_py.runtime.worker import frames
 
 #: How long a fetch waits for the fetches of the version before (seconds).
@@ -81,6 +80,7 @@ class PythonRuntime:
         self._clock = SystemClock()  # limits on user code count real time, whatever the session's clock says
         self._current: WorkerProcess | None = None
         self._spare: WorkerProcess | None = None
+        self._loading: WorkerProcess | None = None
         self._first = first
         self._draining: set[WorkerProcess] = set()
         self._calls: dict[WorkerProcess, BindingCalls] = {}
@@ -106,7 +106,13 @@ class PythonRuntime:
             return await self._load()
 
     async def _load(self) -> LoadResult:
-        process = await self._take_spare()
+        try:
+            process = await self._take_spare()
+        except ProcessEnded:
+            try:  # the spare may have died long ago; a fresh process tells whether there is a real reason
+                process = await self._take_spare()
+            except ProcessEnded as error:
+                return self._load_failed(f"the worker process cannot start: {error.reason}", ())
         spec = load_spec(self._config)
         expose_codes = spec["flags"]["queue_expose_error_codes"]
         self._calls[process] = BindingCalls(self._queues, spec["bindings"], expose_codes=expose_codes)
@@ -114,22 +120,24 @@ class PythonRuntime:
             async with asyncio.timeout(_LOAD_TIMEOUT_S):
                 info = await process.load(spec)
         except (LoadFailed, ProcessEnded, TimeoutError) as error:
-            if isinstance(error, LoadFailed):
-                text, info = error.text, error.info
-            elif isinstance(error, ProcessEnded):
-                text, info = f"{error.reason} while it imported {self._config.main.name}", {}
-            else:
-                text, info = f"importing {self._config.main.name} took more than {_LOAD_TIMEOUT_S:g} s", {}
             self._forget(process, "could not load")
             self._start_spare()
-            if self._current is None:
-                self.broken = text
-            return LoadResult(text, files=tuple(info.get("files", ())))
-        self._preload = tuple(info.get("modules", ()))
-        self._swap_in(process)
+            name = self._config.main.name
+            if isinstance(error, LoadFailed):
+                return self._load_failed(error.text, error.info.get("files", ()))
+            if isinstance(error, ProcessEnded):
+                return self._load_failed(f"{error.reason} while it imported {name}", ())
+            return self._load_failed(f"importing {name} took more than {_LOAD_TIMEOUT_S:g} s", ())
+        self._preload = tuple(info["modules"])
         self.handlers = tuple(info["handlers"])
+        self._swap_in(process)
         self._start_spare()
-        return LoadResult(None, self.handlers, tuple(info.get("warnings", ())), tuple(info.get("files", ())))
+        return LoadResult(None, self.handlers, tuple(info["warnings"]), tuple(info["files"]))
+
+    def _load_failed(self, text: str, files: Sequence[str]) -> LoadResult:
+        if self._current is None:
+            self.broken = text
+        return LoadResult(text, files=tuple(files))
 
     def _swap_in(self, process: WorkerProcess) -> None:
         old, self._current = self._current, process
@@ -159,12 +167,10 @@ class PythonRuntime:
     async def _take_spare(self) -> WorkerProcess:
         if self._spare is None:
             self._start_spare()
-        spare, self._spare = self._spare, None
-        assert spare is not None
-        try:
-            await spare.connect()
-        except ProcessEnded as error:
-            raise WorkerError(f"the worker process cannot start: {error.reason}") from error
+        assert self._spare is not None
+        spare = self._loading = self._spare
+        self._spare = None
+        await spare.connect()
         return spare
 
     def _start_spare(self) -> None:
@@ -315,7 +321,9 @@ class PythonRuntime:
 
     def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
         """Calls (process.py): each process keeps the bindings it was loaded with."""
-        self._calls[process].call(process, call, binding, method, args)
+        calls = self._calls.get(process)
+        if calls is not None:  # else the process was replaced a moment ago, and nobody waits for the answer
+            calls.call(process, call, binding, method, args)
 
     def _worker_printed(self, label: str, level: str, text: str) -> None:
         self._events.emit("worker.printed", worker=self.name, event=label, level=level, text=text)
@@ -335,7 +343,7 @@ class PythonRuntime:
             await asyncio.wait(running, timeout=grace_s)
         for task in self._tasks:
             task.cancel()
-        for process in (*serving, self._spare):
+        for process in (*serving, self._loading, self._spare):
             if process is not None:
                 process.kill("the session is ending")
         if self._first is not None:
