@@ -47,6 +47,14 @@ class UnsupportedBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class DevSettings:
+    """The `dev` section: what `wpy dev` listens on when the command line does not say. None: wpy's own default."""
+
+    ip: str | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong (`error`) or doubtful (`warning`) in a config."""
 
@@ -56,6 +64,10 @@ class Problem:
     line: int | None = None  # 1-based
     field: str | None = None  # dotted path, e.g. `queues.consumers[0].max_batch_size`
     hint: str | None = None  # what to do next: the allowed range, the nearest valid name
+    #: The environment whose section it was found in, when `--env` named one.
+    environment: str | None = None
+    #: The offending line with a caret under the place, for files that could not be parsed.
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +85,14 @@ class WorkerConfig:
     compatibility_flags: tuple[str, ...] = ()
     environment: str | None = None
     vars: Mapping[str, Any] = field(default_factory=dict)
-    #: From `.dev.vars` / `.env` and `--var`: shown as hidden in the bindings table.
+    #: From `.dev.vars` / `.env` and `--var`: shown as hidden in the bindings table. No name stands in both
+    #: `vars` and `secrets`: one that does in the files is only here.
     secrets: Mapping[str, str] = field(default_factory=dict)
     producers: tuple[Producer, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     crons: tuple[str, ...] = ()
     unsupported: tuple[UnsupportedBinding, ...] = ()
+    dev: DevSettings = DevSettings()
     #: Every file the result was read from; a session watches them.
     files: tuple[Path, ...] = ()
 

@@ -1,0 +1,183 @@
+"""Bindings other than queues: which there are, what they are called in `env`, and which names clash.
+
+wpy cannot serve these yet. Each is named in a warning, so that a missing `env.X` surprises nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from wrangler_py.config import limits
+from wrangler_py.config.environments import Field, Section, Sections
+from wrangler_py.config.jsvalues import js_stringify
+from wrangler_py.config.model import UnsupportedBinding
+from wrangler_py.config.positions import FieldPath, dotted
+
+#: `list`: an array of tables. `bindings`: a table with such an array in it. `one`: a single table.
+#: `files`: a table from names to files.
+Shape = Literal["list", "bindings", "one", "files"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of binding, under the name that wrangler prints for it."""
+
+    friendly: str
+    shape: Shape = "list"
+    #: The field that holds the name in `env`.
+    name: str = "binding"
+    inherited: bool = False
+    #: False for what a Worker is connected to without seeing it in `env`.
+    in_env: bool = True
+
+
+#: wrangler's `friendlyBindingNames`, and three connections that are no bindings.
+KINDS = {
+    "kv_namespaces": Kind("KV Namespace"),
+    "durable_objects": Kind("Durable Object", "bindings", "name"),
+    "r2_buckets": Kind("R2 Bucket"),
+    "d1_databases": Kind("D1 Database"),
+    "services": Kind("Worker"),
+    "workflows": Kind("Workflow"),
+    "ai": Kind("AI", "one"),
+    "browser": Kind("Browser Run", "one"),
+    "images": Kind("Images", "one"),
+    "media": Kind("Media", "one"),
+    "stream": Kind("Stream", "one"),
+    "vectorize": Kind("Vectorize Index"),
+    "ai_search": Kind("AI Search Instance"),
+    "ai_search_namespaces": Kind("AI Search Namespace"),
+    "hyperdrive": Kind("Hyperdrive Config"),
+    "analytics_engine_datasets": Kind("Analytics Engine Dataset"),
+    "dispatch_namespaces": Kind("Dispatch Namespace"),
+    "mtls_certificates": Kind("mTLS Certificate"),
+    "send_email": Kind("Send Email", name="name"),
+    "pipelines": Kind("Pipeline"),
+    "secrets_store_secrets": Kind("Secrets Store Secret"),
+    "ratelimits": Kind("Rate Limit", name="name"),
+    "version_metadata": Kind("Worker Version Metadata", "one"),
+    "worker_loaders": Kind("Worker Loader"),
+    "vpc_services": Kind("VPC Service"),
+    "vpc_networks": Kind("VPC Network"),
+    "artifacts": Kind("Artifacts"),
+    "flagship": Kind("Flagship"),
+    "unsafe": Kind("Unsafe Metadata", "bindings", "name"),
+    "unsafe_hello_world": Kind("Hello World"),
+    "logfwdr": Kind("logfwdr", "bindings", "name", inherited=True),
+    "assets": Kind("Assets", "one", inherited=True),
+    "wasm_modules": Kind("Wasm Module", "files"),
+    "text_blobs": Kind("Text Blob", "files"),
+    "data_blobs": Kind("Data Blob", "files"),
+    "tail_consumers": Kind("Tail Consumer", name="service", in_env=False),
+    "streaming_tail_consumers": Kind("Streaming Tail Consumer", name="service", in_env=False),
+    "containers": Kind("Container", name="class_name", in_env=False),
+}
+_TOP_LEVEL_ONLY = {key for key, kind in KINDS.items() if kind.shape == "files"}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name in `env` and where it is given."""
+
+    name: str
+    kind: str
+    path: FieldPath
+
+
+def read_unsupported(sections: Sections) -> tuple[list[UnsupportedBinding], list[Named]]:
+    """The bindings that wpy cannot serve, each with its warning, and the names they take in `env`."""
+    unsupported: list[UnsupportedBinding] = []
+    named: list[Named] = []
+    for key, kind in KINDS.items():
+        for section in sections.each():
+            found = section.get(key)
+            if found is not None:
+                _check_shape(section, key, kind, found)
+        if key in _TOP_LEVEL_ONLY:
+            chosen = sections.top.get(key)
+        else:
+            chosen = sections.inherited(key) if kind.inherited else sections.own(key)
+        if chosen is None:
+            continue
+        report = sections.active.report
+        for name, path in _names(kind, chosen):
+            unsupported.append(UnsupportedBinding(kind.friendly, name, dotted(path)))
+            if not kind.in_env:
+                report.warning(f'wpy does not serve the {kind.friendly} "{name}" yet.', path)
+                continue
+            if key == "assets" and not _asset_binding(chosen.value):
+                report.warning("wpy does not serve static assets yet: only the Worker answers.", path)
+                continue
+            report.warning(limits.unsupported_binding(kind.friendly, name), path)
+            named.append(Named(name, kind.friendly, path))
+    return unsupported, named
+
+
+def _asset_binding(assets: Any) -> bool:
+    return isinstance(assets, dict) and isinstance(assets.get("binding"), str)
+
+
+def _entries(kind: Kind, found: Field) -> Iterable[tuple[Any, FieldPath]]:
+    value, path = found.value, found.path
+    if kind.shape == "bindings":
+        value, path = (value.get("bindings") if isinstance(value, dict) else None), (*path, "bindings")
+    if kind.shape == "one":
+        # An empty table is wrangler's way of saying "none".
+        return [(value, path)] if isinstance(value, dict) and value else []
+    return [(entry, (*path, i)) for i, entry in enumerate(value)] if isinstance(value, list) else []
+
+
+def _names(kind: Kind, found: Field) -> Iterable[tuple[str, FieldPath]]:
+    if kind.shape == "files":
+        return [(name, (*found.path, name)) for name in found.value] if isinstance(found.value, dict) else []
+    names = []
+    for entry, path in _entries(kind, found):
+        name = entry.get(kind.name) if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            names.append((name, path))
+        elif kind.friendly == "Assets":
+            names.append((str(entry.get("directory", "assets")), path))
+    return names
+
+
+def _check_shape(section: Section, key: str, kind: Kind, found: Field) -> None:
+    """wrangler's checks, as far as wpy needs them to know the name of every binding."""
+    report, shown = section.report, section.name_of(key)
+    value = found.value
+    if kind.shape == "list":
+        if not isinstance(value, list):
+            report.error(limits.should_be(shown, "an array", value), found.path)
+            return
+    elif not isinstance(value, dict):
+        report.error(limits.should_be(shown, "an object", value), found.path)
+        return
+    if kind.shape == "bindings" and not isinstance(value.get("bindings", []), list):
+        text = limits.should_be(f"{shown}.bindings", "an array", value["bindings"])
+        report.error(text, (*found.path, "bindings"))
+        return
+    for entry, path in _entries(kind, found):
+        if not isinstance(entry, dict):
+            report.error(f'"{key}" bindings should be objects, but got {js_stringify(entry)}', path)
+        elif not isinstance(entry.get(kind.name), str) and kind.friendly != "Assets":
+            report.error(limits.binding_without_name(dotted(path), kind.name, entry), path)
+
+
+def check_unique(sections: Sections, named: Iterable[Named]) -> None:
+    """Every name in `env` may be given once (wrangler: validateBindingsHaveUniqueNames)."""
+    by_name: dict[str, list[Named]] = {}
+    for one in named:
+        by_name.setdefault(one.name, []).append(one)
+    report = sections.active.report
+    for name, givers in by_name.items():
+        kinds = list(dict.fromkeys(one.kind for one in givers))
+        where = givers[1].path if len(givers) > 1 else ()
+        first = f"{dotted(givers[0].path)} has it first"
+        if len(kinds) > 1:
+            report.error(f"{limits.binding_kinds_clash(name, kinds)}\n{limits.UNIQUE_NAMES}", where, first)
+        for kind in kinds:
+            same = [one for one in givers if one.kind == kind]
+            if len(same) > 1:
+                text = f"{limits.binding_twice(name, kind)}\n{limits.UNIQUE_NAMES}"
+                report.error(text, same[1].path, f"{dotted(same[0].path)} has it first")
