@@ -26,6 +26,8 @@ WALL_LIMIT_S = 15 * 60
 
 #: How many past runs the dashboard's "Cron Events" keeps (Cloudflare docs: Cron Triggers > View past events).
 HISTORY_RUNS = 100
+#: wpy's own: how many printed pieces of one run the history keeps, the first ones.
+HISTORY_LOGS = 200
 
 #: wpy's own: a tick seen later than this was missed (the laptop slept, the process was stopped), not merely late.
 MISSED_AFTER_MS = 60_000
