@@ -151,12 +151,23 @@ class RunTable:
     def _read(self, sql: str, parameters: tuple[Any, ...]) -> list[RunRecord]:
         if not self._database.query(EXISTS):
             return []
-        return [
-            RunRecord(
-                *row[:6], bool(row[6]), row[7], row[8], tuple((level, text) for level, text in json.loads(row[9]))
-            )
-            for row in self._database.query(sql, parameters)
-        ]
+        return [_record(*row) for row in self._database.query(sql, parameters)]
+
+
+def _record(
+    worker: str,
+    cron: str,
+    scheduled_ms: int,
+    started_ms: int,
+    ms: int,
+    outcome: str,
+    no_retry: int,
+    error: str | None,
+    trigger: str,
+    logs: str,
+) -> RunRecord:
+    printed = tuple((level, text) for level, text in json.loads(logs))
+    return RunRecord(worker, cron, scheduled_ms, started_ms, ms, outcome, bool(no_retry), error, trigger, printed)
 
 
 # Listening ------------------------------------------------------------------------------------------------------------
