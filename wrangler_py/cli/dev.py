@@ -10,6 +10,9 @@ import typer
 from wrangler_py.dev.options import DevOptions, LogLevel
 
 if TYPE_CHECKING:
+    import asyncio
+
+if TYPE_CHECKING:
     from collections.abc import Callable
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
@@ -33,21 +36,33 @@ def _level(text: str) -> LogLevel:
 @app.command()
 def dev(
     ctx: typer.Context,
-    script: Annotated[Path | None, typer.Argument(metavar="[SCRIPT]", help="The entry module, instead of the config's `main`.")] = None,
+    script: Annotated[
+        Path | None, typer.Argument(metavar="SCRIPT", help="The entry module, instead of the config's `main`.")
+    ] = None,
     config: Annotated[
         list[Path] | None,
-        typer.Option("--config", "-c", metavar="FILE", help="A config file; several times to run several Workers together."),
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="A config file; several times to run several Workers together."
+        ),
     ] = None,
-    env: Annotated[str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config to use.")] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config to use.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="The port (8787, or the next free one; 0: any).")
+        int | None,
+        typer.Option("--port", metavar="N", min=0, max=65535, help="The port (8787, or the next free one; 0: any)."),
     ] = None,
     ip: Annotated[str, typer.Option("--ip", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
     persist_to: Annotated[
-        Path | None, typer.Option("--persist-to", metavar="FOLDER", help="The folder for state (.wpy/state beside the config).")
+        Path | None,
+        typer.Option("--persist-to", metavar="FOLDER", help="The folder for state (.wpy/state beside the config)."),
     ] = None,
-    var: Annotated[list[str] | None, typer.Option("--var", metavar="KEY:VALUE", help="A variable, as KEY:VALUE; may be repeated.")] = None,
-    log_level: Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, log, warn, error or none.")] = "log",
+    var: Annotated[
+        list[str] | None, typer.Option("--var", metavar="KEY:VALUE", help="A variable, as KEY:VALUE; may be repeated.")
+    ] = None,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, log, warn, error or none.")
+    ] = "log",
     test_scheduled: Annotated[
         bool, typer.Option("--test-scheduled", help="Accepted; /__scheduled is always served.")
     ] = False,

@@ -1,0 +1,121 @@
+"""What commands print: results to standard output, warnings and errors to standard error.
+
+Nothing here needs a terminal; where there is one, and NO_COLOR is not set, headings are dimmed and marks coloured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import typer
+
+from wrangler_py.dev.style import Style, wants_color
+
+#: What a command ends with when it refuses or fails. A command line that cannot be understood ends with 2.
+FAILED = 1
+
+#: Anything a terminal would obey instead of printing, and line breaks.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked. The text is for the user; further lines are hints."""
+
+
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """Turn what the user can mend into one message on standard error and exit code 1."""
+    try:
+        yield
+    except CommandError as problem:
+        error(str(problem))
+        raise typer.Exit(FAILED) from problem
+    except Exception as problem:
+        from wrangler_py.store.database import StateError  # brings SQLite with it: only when something failed
+
+        if not isinstance(problem, StateError):
+            raise
+        error(str(problem))
+        raise typer.Exit(FAILED) from problem
+
+
+def result(text: str = "") -> None:
+    """A line of what the command was asked for."""
+    typer.echo(text)
+
+
+def result_json(value: Any) -> None:
+    """The same for scripts. ASCII only, so that any pipe carries it."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def warning(text: str) -> None:
+    """Something the user should know beside the result, in the form of wrangler's warnings."""
+    style = Style(wants_color(sys.stderr))
+    typer.echo(f"{style('▲ [WARNING]', 'yellow')} {text}", err=True, color=style.color)
+
+
+def error(text: str) -> None:
+    """Why the command failed, in the form of wrangler's errors."""
+    style = Style(wants_color(sys.stderr))
+    typer.echo(f"{style('✘ [ERROR]', 'red', 'bold')} {text}", err=True, color=style.color)
+
+
+def printable(text: str) -> str:
+    """`text` with everything escaped that a terminal would obey: local queue names may be any string."""
+    return _UNPRINTABLE.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Collection[str] = ()) -> None:
+    """Rows in columns, two spaces apart.
+
+    On a terminal too narrow for it, columns of `optional` are left out, the last one first, and a line says so; a pipe
+    or a file gets all of them.
+    """
+    wide = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    shown = list(range(len(header)))
+    left_out: list[str] = []
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        for name in reversed([h for h in header if h in optional]):
+            if sum(wide[i] + 2 for i in shown) - 2 <= columns:
+                break
+            shown.remove(header.index(name))
+            left_out.insert(0, name)
+    style = Style(wants_color(sys.stdout))
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(row[i].ljust(wide[i]) for i in shown).rstrip()
+
+    typer.echo(style(line(header), "dim"), color=style.color)
+    for row in rows:
+        typer.echo(line(row))
+    if left_out:
+        hidden = f"(The terminal is too narrow for: {', '.join(left_out)}. --json has everything.)"
+        typer.echo(style(hidden, "dim"), color=style.color)
+
+
+def duration(seconds: float) -> str:
+    """`seconds` in its two largest units: "4 d", "2 h 5 min", "0 s"."""
+    rest = max(0, int(seconds))
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 s"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 message", "12 messages"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,221 @@
+"""What there is to say of each queue: its record and backlog from the state, its producers and consumers from the
+project's config and from the sessions that run.
+
+A queue that only the config names counts as existing: the next `wpy dev` creates it. It has no record until then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from wrangler_py.cli.output import warning
+from wrangler_py.config.model import Consumer, WorkerConfig
+from wrangler_py.queues import tables
+from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
+from wrangler_py.queues.tables import Counts, QueueRecord
+from wrangler_py.store.database import Store
+from wrangler_py.store.sessions import Attachment, SessionInfo, attachments, living_sessions
+
+_CONSUMER_SETTINGS = {f.name for f in dataclasses.fields(Consumer)} - {"queue"}
+
+
+@dataclass(slots=True)
+class ProducerEntry:
+    """A Worker that sends to a queue."""
+
+    worker: str
+    bindings: list[str] = field(default_factory=list)
+    #: The living sessions that run it; none when only the config names it.
+    sessions: list[SessionInfo] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ConsumerEntry:
+    """A Worker that a queue is delivered to."""
+
+    worker: str
+    #: Those of the running session, else those of the config.
+    settings: Consumer
+    sessions: list[SessionInfo] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class QueueEntry:
+    """One queue."""
+
+    name: str
+    #: None: the config names it, and no session has created it yet.
+    record: QueueRecord | None = None
+    counts: Counts = field(default_factory=lambda: Counts(0, 0, 0))
+    #: When the oldest message was sent (ms).
+    oldest_ms: int | None = None
+    producers: dict[str, ProducerEntry] = field(default_factory=dict)
+    consumers: dict[str, ConsumerEntry] = field(default_factory=dict)
+
+    @property
+    def delivery_delay(self) -> int:
+        """Seconds."""
+        return self.record.delivery_delay if self.record else DEFAULT_DELIVERY_DELAY_SECONDS
+
+    @property
+    def message_retention_period(self) -> int:
+        """Seconds."""
+        return self.record.message_retention_period if self.record else DEFAULT_RETENTION_SECONDS
+
+    @property
+    def delivery_paused(self) -> bool:
+        return self.record is not None and self.record.delivery_paused
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The queues of a state folder and its project, by name."""
+
+    queues: dict[str, QueueEntry]
+
+    def sources_of(self, dead_letter_queue: str) -> list[str]:
+        """The queues whose dead letters go to this one."""
+        return [
+            queue.name
+            for queue in self.queues.values()
+            if any(c.settings.dead_letter_queue == dead_letter_queue for c in queue.consumers.values())
+        ]
+
+
+def take_inventory(store: Store | None, workers: Sequence[WorkerConfig]) -> Inventory:
+    """All queues that the state (None: there is none yet) and the project's Workers know of."""
+    queues: dict[str, QueueEntry] = {}
+    if store is not None:
+        for record in tables.all_queues(store):
+            queues[record.name] = QueueEntry(record.name, record)
+    _add_config(queues, workers)
+    if store is not None:
+        _add_sessions(queues, store)
+    return Inventory(dict(sorted(queues.items())))
+
+
+def count_messages(store: Store | None, queues: Iterable[QueueEntry], now_ms: int) -> None:
+    """Fill in where the messages of these queues are. Walks each queue: for the queues that are shown, no others."""
+    for queue in queues:
+        if store is not None and queue.record is not None:
+            queue.counts = tables.counts(store, queue.record.id, now_ms)
+            queue.oldest_ms = tables.oldest_ms(store, queue.record.id)
+
+
+def _entry(queues: dict[str, QueueEntry], name: str) -> QueueEntry:
+    return queues.setdefault(name, QueueEntry(name))
+
+
+def _add_config(queues: dict[str, QueueEntry], workers: Sequence[WorkerConfig]) -> None:
+    for worker in workers:
+        for producer in worker.producers:
+            ends = _entry(queues, producer.queue).producers
+            ends.setdefault(worker.name, ProducerEntry(worker.name)).bindings.append(producer.binding)
+        for consumer in worker.consumers:
+            _entry(queues, consumer.queue).consumers[worker.name] = ConsumerEntry(worker.name, consumer)
+            if consumer.dead_letter_queue:
+                _entry(queues, consumer.dead_letter_queue)
+
+
+def _add_sessions(queues: dict[str, QueueEntry], store: Store) -> None:
+    try:
+        living = {session.id: session for session in living_sessions(store)}
+        attached = attachments(store)
+    except PermissionError as error:
+        warning(f"Running sessions are not shown: {error.filename} cannot be opened ({error.strerror}).")
+        return
+    for attachment in attached:
+        session = living.get(attachment.session_id)
+        if session is not None:  # it may end between two looks at it
+            _add_attachment(_entry(queues, attachment.queue), attachment, session)
+
+
+def _add_attachment(queue: QueueEntry, attachment: Attachment, session: SessionInfo) -> None:
+    if attachment.role == "producer":
+        producer = queue.producers.setdefault(attachment.worker, ProducerEntry(attachment.worker))
+        binding = attachment.detail.get("binding")
+        if isinstance(binding, str) and binding not in producer.bindings:
+            producer.bindings.append(binding)
+        if session not in producer.sessions:
+            producer.sessions.append(session)
+        return
+    known = {name: value for name, value in attachment.detail.items() if name in _CONSUMER_SETTINGS}
+    consumer = queue.consumers.setdefault(attachment.worker, ConsumerEntry(attachment.worker, Consumer(queue.name)))
+    consumer.settings = Consumer(queue.name, **known)
+    consumer.sessions.append(session)
+
+
+# Cloudflare's object shapes.
+
+
+def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
+    """A queue as Cloudflare's REST API gives it (API v4: Queues > Get Queue), with what wpy knows besides.
+
+    Cloudflare's keys: `queue_id`, `queue_name`, `created_on`, `modified_on` (RFC 3339), `producers`,
+    `producers_total_count`, `consumers`, `consumers_total_count`, `settings`. `queue_id`, `created_on` and
+    `modified_on` are null for a queue that the config names and no session has created yet.
+    wpy's own: `backlog` (Cloudflare's QueueMetrics, and where the messages are), `dead_letter_queue_of` (queues whose
+    dead letters come here); in `producers` also `bindings`, and in both lists `sessions` (pid and url of each
+    `wpy dev` that runs the Worker; url is null while it starts).
+    """
+    record = queue.record
+    return {
+        "queue_id": record.uuid if record else None,
+        "queue_name": queue.name,
+        "created_on": rfc3339(record.created_ms) if record else None,
+        "modified_on": rfc3339(record.modified_ms) if record else None,
+        "producers_total_count": len(queue.producers),
+        "producers": [
+            {"type": "worker", "script": p.worker, "bindings": p.bindings, "sessions": _sessions(p.sessions)}
+            for p in queue.producers.values()
+        ],
+        "consumers_total_count": len(queue.consumers),
+        "consumers": [_consumer_object(queue, c) for c in queue.consumers.values()],
+        "settings": {
+            "delivery_delay": queue.delivery_delay,
+            "delivery_paused": queue.delivery_paused,
+            "message_retention_period": queue.message_retention_period,
+        },
+        "backlog": {
+            "backlog_count": record.backlog_count if record else 0,
+            "backlog_bytes": record.backlog_bytes if record else 0,
+            "oldest_message_timestamp_ms": queue.oldest_ms or 0,  # as Cloudflare's: 0 when there is none
+            "ready": queue.counts.ready,
+            "delayed": queue.counts.delayed,
+            "in_flight": queue.counts.in_flight,
+        },
+        "dead_letter_queue_of": inventory.sources_of(queue.name),
+    }
+
+
+def _consumer_object(queue: QueueEntry, consumer: ConsumerEntry) -> dict[str, Any]:
+    settings = consumer.settings
+    return {
+        "type": "worker",
+        "script": consumer.worker,
+        "script_name": consumer.worker,
+        "queue_name": queue.name,
+        "dead_letter_queue": settings.dead_letter_queue or "",
+        "settings": {
+            "batch_size": settings.max_batch_size,
+            "max_retries": settings.max_retries,
+            "max_wait_time_ms": round(settings.max_batch_timeout * 1000),
+            "max_concurrency": settings.max_concurrency,
+            "retry_delay": settings.retry_delay,
+        },
+        "sessions": _sessions(consumer.sessions),
+    }
+
+
+def _sessions(sessions: Sequence[SessionInfo]) -> list[dict[str, Any]]:
+    return [{"pid": session.pid, "url": session.url} for session in sessions]
+
+
+def rfc3339(ms: int) -> str:
+    """Microseconds and Z, as Cloudflare writes its timestamps."""
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}000Z"

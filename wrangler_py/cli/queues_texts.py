@@ -1,0 +1,115 @@
+"""Ranges, error texts and config snippets of `wpy queues`, each with its source.
+
+[wrangler] src/queues/ of wrangler 4.86, compared with what it prints; [api] Cloudflare REST API v4, Queues; [wpy] ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wrangler_py.queues.limits import (
+    MAX_DELAY_SECONDS,
+    MAX_RETENTION_SECONDS,
+    MIN_RETENTION_SECONDS,
+    QUEUE_NAME_PATTERN,
+)
+
+#: `[wpy]` How many existing names an error lists.
+_MOST_NAMES = 20
+
+
+def bad_delivery_delay(value: int) -> str | None:
+    """What is wrong with `--delivery-delay-secs`, or None [wrangler]."""
+    return _bad_range("--delivery-delay-secs", value, 0, MAX_DELAY_SECONDS)
+
+
+def bad_retention(value: int) -> str | None:
+    """What is wrong with `--message-retention-period-secs`, or None [wrangler]."""
+    return _bad_range("--message-retention-period-secs", value, MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS)
+
+
+def _bad_range(option: str, value: int, low: int, high: int) -> str | None:
+    return None if low <= value <= high else f"Invalid {option} value: {value}. Must be between {low} and {high}"
+
+
+def bad_name(name: str) -> str | None:
+    """What is wrong with the name of a new queue, or None. Begins as the API's own text [api: code 11003]."""
+    if re.fullmatch(QUEUE_NAME_PATTERN, name):
+        return None
+    return (
+        f"Queue name '{name}' is invalid: it must have 1 to 63 lower-case letters, digits and hyphens, and begin and "
+        "end with a letter or digit. [code: 11003]"
+    )
+
+
+def name_taken(name: str) -> str:
+    """[api: code 11009]"""
+    return f"Queue name '{name}' is already taken. Please use a different name and try again. [code: 11009]"
+
+
+def no_such_queue(name: str, existing: Sequence[str], folder: Path) -> str:
+    """First line [wrangler], with `wpy` for `wrangler`; then what exists [wpy]."""
+    creates = f" To create it, run: wpy queues create {shlex.quote(name)}" if bad_name(name) is None else ""
+    lines = [f'Queue "{name}" does not exist.{creates}']
+    near = difflib.get_close_matches(name, existing, n=1)
+    if near:
+        lines.append(f'  Did you mean "{near[0]}"?')
+    if existing:
+        more = f" and {len(existing) - _MOST_NAMES} more" if len(existing) > _MOST_NAMES else ""
+        lines.append(f"  Existing queues: {', '.join(existing[:_MOST_NAMES])}{more}")
+    else:
+        lines.append(f"  There are no queues yet in {folder}.")
+    return "\n".join(lines)
+
+
+def no_queues(folder: Path) -> str:
+    """What `list` says when there is nothing to list [wpy]."""
+    return (
+        f"There are no queues yet in {folder}.\n"
+        "Create one with `wpy queues create NAME`, or name it in your config: `wpy dev` creates the queues it names."
+    )
+
+
+# Snippets to paste.
+
+
+def binding_name(queue: str) -> str:
+    """The binding that wrangler proposes for a queue [wrangler: getValidBindingName]."""
+    name = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_]", "", re.sub(r"[\s-]", "_", queue)))
+    if not name.strip("_"):
+        return "queue"
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def producer_snippet(queue: str, config_file: Path | None, environment: str | None) -> str:
+    """The config of a producer of `queue`, in the syntax of `config_file`. `environment`: the section it belongs in,
+    since environments inherit no queues."""
+    return _snippet("producers", {"queue": queue, "binding": binding_name(queue)}, config_file, environment)
+
+
+def consumer_snippet(queue: str, config_file: Path | None, environment: str | None) -> str:
+    """The config of a consumer of `queue`, likewise."""
+    return _snippet("consumers", {"queue": queue}, config_file, environment)
+
+
+def _snippet(kind: str, entry: dict[str, str], config_file: Path | None, environment: str | None) -> str:
+    if config_file is not None and config_file.suffix == ".toml":
+        import tomli_w
+
+        # tomli_w alone would open a [queues] table, which a file may hold only once: the second snippet would break it.
+        section = f"env.{_toml_key(environment)}.queues" if environment else "queues"
+        return f"[[{section}.{kind}]]\n{tomli_w.dumps(entry)}".rstrip()
+    value: dict[str, Any] = {"queues": {kind: [entry]}}
+    return json.dumps({"env": {environment: value}} if environment else value, indent=2, ensure_ascii=False)
+
+
+def _toml_key(name: str) -> str:
+    import tomli_w
+
+    return tomli_w.dumps({name: 0}).rsplit(" = ", 1)[0]

@@ -1,0 +1,170 @@
+"""Which state folder a command means, and how to look into it without leaving a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wrangler_py.cli.output import CommandError, warning
+from wrangler_py.config.find import find_config
+from wrangler_py.config.load import load_session
+from wrangler_py.config.model import ConfigError, WorkerConfig
+from wrangler_py.config.problems import shown_path
+from wrangler_py.dev.options import state_folder
+from wrangler_py.store.database import BUSY_TIMEOUT_MS, FILE_NAME, StateError, Store, explain_error, open_store
+from wrangler_py.store.schema import VERSION
+
+# The options by which a command finds its state: the same, and of the same meaning, as those of `wpy dev`.
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The config file; several times for several Workers."),
+]
+EnvOption = Annotated[str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config.")]
+PersistToOption = Annotated[
+    Path | None,
+    typer.Option("--persist-to", metavar="FOLDER", help="The folder of the state (.wpy/state beside the config)."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What a command works on."""
+
+    #: The state folder; it need not exist.
+    folder: Path
+    #: The project's own config file, whether it can be read or not.
+    config_file: Path | None
+    #: Its environment, from `--env` or CLOUDFLARE_ENV.
+    environment: str | None
+    #: The Workers of the config; none when there is no config, or a broken one.
+    workers: tuple[WorkerConfig, ...]
+
+
+def find_project(
+    configs: Sequence[Path] | None, env: str | None, persist_to: Path | None, *, cwd: Path | None = None
+) -> Project:
+    """The project that `wpy dev` would run here. A missing or broken config is told on standard error, no more: the
+    state can be looked at without it. Raises CommandError for a `-c` file that does not exist."""
+    cwd = cwd or Path.cwd()
+    paths = [cwd / path for path in configs or ()]
+    for path in paths:
+        if not path.is_file():
+            raise CommandError(f"The config file {shown_path(path, cwd)} does not exist.")
+    found = find_config(cwd)
+    if not paths and found is not None:
+        paths = [found]
+    # As in `wpy dev`, where the folder of a config is taken without following links.
+    root = Path(os.path.abspath(paths[0])).parent if paths else cwd  # noqa: PTH100
+    folder = state_folder(persist_to, cwd, root)
+    environment = (env if env is not None else os.environ.get("CLOUDFLARE_ENV")) or None
+    workers: tuple[WorkerConfig, ...] = ()
+    if paths:
+        try:
+            workers = load_session(paths, cwd=cwd, env=env).workers
+        except ConfigError as problem:
+            _tell_broken(problem, cwd, folder)
+    elif persist_to is None:
+        warning(f"No config found in {cwd} or above it; using the state in {folder}.")
+    return Project(folder, paths[0] if paths else None, environment, workers)
+
+
+def _tell_broken(problem: ConfigError, cwd: Path, folder: Path) -> None:
+    errors = [p for p in problem.problems if p.severity == "error"]
+    first = errors[0]
+    where = ""
+    if first.file is not None:
+        where = shown_path(first.file, cwd) + (f":{first.line}" if first.line else "") + ": "
+    more = f" (and {len(errors) - 1} more; `wpy dev` shows them all)" if len(errors) > 1 else ""
+    warning(
+        f"The config cannot be used, so what it says of queues is left out; using the state in {folder}.\n"
+        f"  {where}{first.text.splitlines()[0]}{more}"
+    )
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[Store | None]:
+    """One moment of the state: whatever is read inside belongs together, while others go on writing. None when there
+    is no state yet. Creates nothing, and needs no right to write. Raises StateError."""
+    store = _open_to_read(folder)
+    if store is None:
+        yield None
+        return
+    try:
+        yield store
+    except sqlite3.Error as error:
+        raise StateError(explain_error(error, store.path)) from error
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Store]:
+    """The state, created when it is missing. Raises StateError."""
+    store = open_store(folder)
+    try:
+        yield store
+    except sqlite3.Error as error:
+        raise StateError(explain_error(error, store.path)) from error
+    finally:
+        store.close()
+
+
+def _open_to_read(folder: Path) -> Store | None:
+    path = folder / FILE_NAME
+    try:
+        if not path.exists():
+            if folder.exists() and not folder.is_dir():
+                raise StateError(f"{folder} is a file. State lives in a folder: choose one with --persist-to FOLDER.")
+            return None
+        with path.open("rb"):
+            pass  # for the system's own words: SQLite would call it "unable to open"
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be read: {error.strerror}. Make it readable, or choose another folder with --persist-to FOLDER."
+        ) from error
+    try:
+        connection = _snapshot(path, "mode=rw")
+    except sqlite3.OperationalError as error:
+        # In a folder that cannot be written SQLite cannot keep its books about readers. Without a log there is nobody
+        # to keep them for.
+        if os.access(folder, os.W_OK) or _has_log(path):
+            raise StateError(explain_error(error, path)) from error
+        try:
+            connection = _snapshot(path, "immutable=1")
+        except sqlite3.Error as again:
+            raise StateError(explain_error(again, path)) from again
+    except sqlite3.Error as error:
+        raise StateError(explain_error(error, path)) from error
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version == VERSION:
+        return Store(path, connection)
+    connection.close()
+    if version == 0:  # another process is about to create it
+        return None
+    return open_store(folder)  # brings an older format up to date, refuses a newer one
+
+
+def _snapshot(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
+    )
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        connection.execute("PRAGMA user_version").fetchone()  # the first read fixes the moment
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
