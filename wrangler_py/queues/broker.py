@@ -243,7 +243,7 @@ class Broker:
                     except sqlite3.Error as error:
                         text = explain_error(error, self._store.path)
                         self._events.emit("store.failed", doing=f'expire messages of queue "{record.name}"', error=text)
-            await sleep_until(self._clock, self._clock.now_ms() + _EXPIRE_EVERY_MS)
+            await sleep_until(self._clock, self._clock.now_ms() + _EXPIRE_EVERY_MS, recurring=True)
 
 
 def check_limits(messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool) -> None:
