@@ -283,12 +283,14 @@ class SessionClock(VirtualClock):
     def _wake(self) -> None:
         self._handle = None
         now_ms = self.now_ms()
-        while (due := self.next_due_ms()) is not None and due <= now_ms:
-            timer = heapq.heappop(self._timers)
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                asyncio.get_running_loop().call_soon(callback)
-        self._arm()
+        try:
+            while (due := self.next_due_ms()) is not None and due <= now_ms:
+                timer = heapq.heappop(self._timers)
+                callback, timer.callback = timer.callback, None
+                if callback is not None:
+                    callback()
+        finally:
+            self._arm()
 
 
 def _wall_ms() -> int:
