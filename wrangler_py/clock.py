@@ -57,7 +57,7 @@ async def sleep(clock: Clock, seconds: float) -> None:
 async def sleep_until(clock: Clock, when_ms: int, *, recurring: bool = False) -> None:
     """Wait until `clock` has reached `when_ms`. `recurring` as in `Clock.call_at`."""
     done = asyncio.Event()
-    timer = clock.call_at(when_ms, done.set)
+    timer = clock.call_at(when_ms, done.set, recurring=recurring)
     try:
         await done.wait()
     finally:
