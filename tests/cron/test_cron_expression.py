@@ -1,10 +1,15 @@
 """What the dialect accepts and refuses, and how a refusal is shown. B and C are the conformance cases of the dialect."""
 
+import json
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrangler_py.cron.expression import CronSyntaxError, LastDay, LastWeekday, NearestWeekday, NthWeekday, parse
+
+EXPRESSIONS = [json.loads(line)["expr"] for line in (Path(__file__).parent / "vectors.jsonl").read_text().splitlines()]
 
 #: Case, expression, field, columns at fault, and the expression that is offered instead.
 REFUSED = [
@@ -187,8 +192,8 @@ def test_special_days(text, days, weekdays):
     assert (expression.days, expression.weekdays) == (days, weekdays)
 
 
-@given(st.text(alphabet="0123456789*,-/#LWlw?@ \t\nMONFRIsatjan", max_size=24))
-def test_any_text_is_parsed_or_refused_with_a_place_inside_it(text):
+def _check(text):
+    """Parsed, or refused with a place inside the text and a fix that would be accepted."""
     try:
         expression = parse(text)
     except CronSyntaxError as error:
@@ -200,3 +205,23 @@ def test_any_text_is_parsed_or_refused_with_a_place_inside_it(text):
                 parse(offered)
     else:
         assert str(expression) == text
+
+
+@given(st.text(max_size=12) | st.text(alphabet="0123456789*,-/#LWlw?@ \t\nMONFRIsatjan", max_size=24))
+def test_any_text_is_parsed_or_refused_with_a_place_inside_it(text):
+    _check(text)
+
+
+_slips = st.text(alphabet="0123456789*,-/#LWlw?@ \tHMONFRIsatjan+.\u0665", min_size=1, max_size=3)
+
+
+@settings(max_examples=500)
+@given(st.sampled_from(EXPRESSIONS), st.data())
+def test_a_slip_of_the_pen_is_parsed_or_refused_with_a_place_inside_it(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    _check(text[:start] + data.draw(_slips) + text[start + data.draw(st.integers(0, 2)) :])
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_each_vector_is_parsed_or_refused_with_a_place_inside_it(text):
+    _check(text)

@@ -228,8 +228,7 @@ def _fix_list_of_specials(error: CronSyntaxError, field: str, whole: _Write) -> 
 
 def _fix_step(rule: FieldRule, field: str, token: str, whole: _Write) -> _Fix | None:
     match = re.fullmatch(r"(\*|\w+)/" + re.escape(token), field)
-    # Ten digits and more are no step anyone meant, and int() refuses to read thousands of them.
-    if match is None or len(token) > 9 or int(token) != rule.high - rule.low + 1:
+    if match is None or token.lstrip("0") != str(rule.high - rule.low + 1):
         return None
     first = match[1]
     if first == "*":
