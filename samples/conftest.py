@@ -1,0 +1,50 @@
+"""Fixtures for the tests inside the samples: `python -m pytest samples`, or of one sample alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+from dev_server import DevServer
+
+#: Starts `wpy dev` in the sample's folder with the given arguments, and returns when it is ready.
+Start = Callable[..., DevServer]
+
+
+@pytest.fixture
+def wpy_dev(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Start sessions in the folder of the sample under test; each is ended, and its end checked, after the test.
+
+    Sessions of one test share their state, as two sessions one after the other in one folder do.
+    """
+    servers: list[DevServer] = []
+    request.node.wpy_sessions = servers
+
+    def start(*arguments: str) -> DevServer:
+        server = DevServer(*arguments, cwd=request.path.parents[1], state=tmp_path / "state")
+        servers.append(server)
+        return server.start()
+
+    yield start
+    failures = []
+    for server in servers:
+        try:
+            server.stop()
+        except AssertionError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.failed:
+        for server in getattr(item, "wpy_sessions", []):
+            report.sections.append(("wpy dev", server.report()))
+    return report
