@@ -39,15 +39,15 @@ class Clock(Protocol):
         """
         ...
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Run `callback` once that much time has gone by, also when the wall clock is set back meanwhile."""
+    def call_later(self, seconds: float, callback: Callable[[], object], *, recurring: bool = False) -> Timer:
+        """Run `callback` once that much time has gone by. `recurring` as in `call_at`."""
         ...
 
 
-async def sleep(clock: Clock, seconds: float) -> None:
-    """Wait until `seconds` have gone by on `clock`, whatever is done to the wall clock."""
+async def sleep(clock: Clock, seconds: float, *, recurring: bool = False) -> None:
+    """Wait until `seconds` have gone by on `clock`. `recurring` as in `Clock.call_at`."""
     done = asyncio.Event()
-    timer = clock.call_later(seconds, done.set)
+    timer = clock.call_later(seconds, done.set, recurring=recurring)
     try:
         await done.wait()
     finally:
@@ -107,7 +107,8 @@ class SystemClock:
     def call_at(self, when_ms: int, callback: Callable[[], object], *, recurring: bool = False) -> Timer:
         return _SystemTimer(self, when_ms, callback)
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+    def call_later(self, seconds: float, callback: Callable[[], object], *, recurring: bool = False) -> Timer:
+        # The loop's clock knows nothing of a wall clock that was set.
         return asyncio.get_running_loop().call_later(seconds, callback)
 
 
@@ -147,7 +148,12 @@ class VirtualClock:
     def call_at(self, when_ms: int, callback: Callable[[], object], *, recurring: bool = False) -> Timer:
         timer = _VirtualTimer(when_ms, next(self._order), callback, recurring)
         heapq.heappush(self._timers, timer)
+        if when_ms <= self.now_ms():  # it must not wait for the next move
+            asyncio.get_running_loop().call_soon(self._fire_one)
         return timer
+
+    def call_later(self, seconds: float, callback: Callable[[], object], *, recurring: bool = False) -> Timer:
+        return self.call_at(self.now_ms() + round(seconds * 1000), callback, recurring=recurring)
 
     def next_due_ms(self) -> int | None:
         """When the next timer is due, or None when nothing is planned."""
@@ -194,12 +200,19 @@ class VirtualClock:
         return True
 
     async def _fire_due(self) -> None:
-        while (due := self.next_due_ms()) is not None and due <= self._now_ms:
-            timer = heapq.heappop(self._timers)
-            callback, timer.callback = timer.callback, None
-            if callback is not None:
-                callback()
+        while self._fire_one():
             await self.settle()
+
+    def _fire_one(self) -> bool:
+        """Fire the first timer if it is due. Returns whether it was."""
+        due = self.next_due_ms()
+        if due is None or due > self.now_ms():
+            return False
+        timer = heapq.heappop(self._timers)
+        callback, timer.callback = timer.callback, None
+        if callback is not None:
+            callback()
+        return True
 
 
 class SessionClock(VirtualClock):
