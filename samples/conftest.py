@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from dev_server import DevServer
+from dev_server import DevServer, has_report
 
 #: Starts `wpy dev` in the sample's folder with the given arguments, and returns when it is ready.
 Start = Callable[..., DevServer]
@@ -44,7 +44,7 @@ def wpy_dev(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
-    if report.failed:
+    if report.failed and not (call.excinfo and has_report(call.excinfo.value)):
         for server in getattr(item, "wpy_sessions", []):
             report.sections.append(("wpy dev", server.report()))
     return report

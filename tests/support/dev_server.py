@@ -25,8 +25,9 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 #: Tools wait for this very line.
 READY = re.compile(r"^\[wrangler:info\] Ready on (http://\S+:\d+)$")
@@ -38,6 +39,8 @@ END_WITHIN_S = 5.0
 #: Names the session in the environment of every process it starts, so that leftovers are found even when they have
 #: left its process group.
 _MARK = "WPY_TEST_SESSION"
+_REPORT = "--- "
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Reply:
     """What the session answered to one request."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
     #: From sending the request to the whole body (seconds).
     seconds: float
@@ -106,7 +109,7 @@ class DevServer:
             self.stop()
             return
         self.destroy()
-        error.add_note(self.report())
+        self._explain(error)
 
     def start(self, within: float = READY_WITHIN_S) -> DevServer:
         """Start the session and wait until it is ready. Raises AssertionError when it does not get there."""
@@ -161,7 +164,7 @@ class DevServer:
             left = self._wait_for_none()
             assert not left, f"left behind after {sent.name}: {left}"
         except AssertionError as error:
-            error.add_note(self.report())
+            self._explain(error)
             raise
         finally:
             self.destroy()
@@ -178,7 +181,7 @@ class DevServer:
             left = self._wait_for_none()
             assert not left, f"left behind: {left}"
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {within:g} s\n{self.report()}") from None
+            raise self._explain(AssertionError(f"still running after {within:g} s")) from None
         finally:
             self.destroy()
         return code
@@ -271,12 +274,18 @@ class DevServer:
             ended = self._at_end
         why = "the session ended" if ended else f"{within:g} s passed"
         times = "" if count == 1 else f" ({seen} of {count} came)"
-        raise AssertionError(f"{why} without a line for {pattern!r}{times}\n{self.report()}")
+        raise self._explain(AssertionError(f"{why} without a line for {pattern!r}{times}"))
 
     def report(self) -> str:
         """The command and all output, for a failure."""
         command = " ".join(self.command)
-        return f"--- {command}\n    in {self.cwd}\n{self.output}\n--- end of the session's output"
+        return f"{_REPORT}{command}\n    in {self.cwd}\n{self.output}\n--- end of the session's output"
+
+    def _explain(self, error: _Error) -> _Error:
+        """Put the output on an error, once."""
+        if not has_report(error):
+            error.add_note(self.report())
+        return error
 
     # HTTP -------------------------------------------------------------------------------------------------------------
 
@@ -310,6 +319,11 @@ class DevServer:
 
     def post(self, path: str, **options: Any) -> Reply:
         return self.request("POST", path, **options)
+
+
+def has_report(error: BaseException) -> bool:
+    """Whether an error carries a session's output already."""
+    return any(note.startswith(_REPORT) for note in getattr(error, "__notes__", ()))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
