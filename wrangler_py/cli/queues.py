@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wrangler_py.cli import queues_texts as texts
-from wrangler_py.cli.main import CommandGroup
+from wrangler_py.cli.groups import CommandGroup
 from wrangler_py.cli.output import (
     CommandError,
     duration,
