@@ -445,6 +445,20 @@ class TestClose:
         await session.scheduler.close()
         assert session.planned == ["01 01:00:00"]
 
+    async def test_grace_is_for_what_runs_and_not_for_what_was_still_to_come(self):
+        session = sleeping(["0 * * * *"], catch_up=True)
+
+        async def brief(worker, cron, scheduled_ms):
+            session.runs.append((0, worker, cron, clock_text(scheduled_ms)))
+            await asyncio.sleep(0.02)
+            return Ok()
+
+        session.run = brief
+        await session.clock.sleep_until(ms("2026-01-01T05:30:00Z"))
+        await session.scheduler.close(grace_s=5)
+        assert session.planned == ["01 01:00:00"]
+        assert [event.data["outcome"] for event in session.kinds("cron.finished")] == ["ok"]
+
 
 async def test_a_run_by_hand_takes_any_text_and_is_announced():
     session = Session()
