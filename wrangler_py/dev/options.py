@@ -32,6 +32,12 @@ class DevOptions:
     reload: bool = True
     #: None: hot keys when standard input and output are a terminal.
     interactive: bool | None = None
+    #: The clock stands still from the start, until it is moved.
+    virtual_clock: bool = False
+    #: What the clock shows at the start (ms since the epoch); None: the wall clock's time.
+    start_ms: int | None = None
+    #: Crons that were missed while the machine slept are fired afterwards.
+    cron_catch_up: bool = False
 
 
 def state_folder(persist_to: Path | None, cwd: Path, root: Path) -> Path:

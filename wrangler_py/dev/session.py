@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import signal
 import sys
@@ -11,11 +12,12 @@ import webbrowser
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
-from wrangler_py.clock import Clock, SystemClock
+from wrangler_py.clock import SessionClock
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
+from wrangler_py.dev.control import clock_calls, cron_calls, iso
 from wrangler_py.dev.crons import SessionCrons
 from wrangler_py.dev.hotkeys import box, hotkeys
 from wrangler_py.dev.options import DevOptions, state_folder
@@ -28,6 +30,7 @@ from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers
 from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
@@ -61,13 +64,13 @@ class DevSession:
         config: SessionConfig,
         terminal: Terminal,
         first: SpawnedProcess | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self._options = options
         self._config = config
         self._terminal = terminal
         self._first = first
-        self._clock: Clock = clock or SystemClock()
+        self._clock = SessionClock(options.start_ms, frozen=options.virtual_clock)
+        self._clock.settle = self._settled
         self._events = EventLog(self._clock)
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
@@ -102,10 +105,20 @@ class DevSession:
     def _build(self, store: Store, session: Session) -> None:
         self._broker = Broker(store, self._clock, self._events, session.id)
         self._workers = WorkerSet(self._make_worker)
-        self._crons = SessionCrons(self._workers, self._clock, self._events, on=self._options.crons)
+        self._crons = SessionCrons(
+            self._workers,
+            self._clock,
+            self._events,
+            store,
+            on=self._options.crons,
+            catch_up=self._options.cron_catch_up,
+        )
         triggers = Triggers(self._crons.run, self._clock)
+        token = secrets.token_urlsafe(24)
+        control = ControlApi(token, {**clock_calls(self._clock), **cron_calls(self._crons)})
+        session.announce(self._url, token)
         hosts = LOCAL_HOSTS | {self._options.ip, f"[{self._options.ip}]"}
-        self._front_door = FrontDoor(self._workers, triggers, self._events, hosts)
+        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts)
 
     def _make_worker(self, config: WorkerConfig) -> HostedWorker:
         first, self._first = self._first, None
@@ -120,7 +133,6 @@ class DevSession:
         self._attach(session, self._config)
         self._print_start(session)
         await server.start()
-        session.set_url(self._url)
         with contextlib.ExitStack() as terminal_state:
             try:
                 await _first_done(loading, self._stop)
@@ -206,6 +218,11 @@ class DevSession:
         print_bindings(terminal, config)
         self._crons.set_config(config)
         print_crons(terminal, self._crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
+        if self._clock.frozen:
+            terminal.warn(
+                f"The clock stands still at {iso(self._clock.now_ms())}: nothing fires until it is moved "
+                "(wpy clock advance 1h, wpy clock next, wpy clock resume)"
+            )
         if session.recovered:
             terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")
         terminal.line(terminal.style("⎔ Starting local server...", "dim"))
@@ -309,6 +326,16 @@ class DevSession:
     def _say_config_kept(self, problems: list[Problem]) -> None:
         self._terminal.line(format_problems(problems, color=self._terminal.style.color))
         self._terminal.error("The changed config was not applied; the one before it stays in force.")
+
+    async def _settled(self) -> None:
+        """Wait until the work that the clock has started is done; the clock moves on only then."""
+        while True:
+            for _ in range(4):  # a commit, what hears of it, and what that starts
+                await asyncio.sleep(0)
+            if not self._workers.busy and not self._crons.busy:
+                return
+            await self._workers.idle()
+            await self._crons.idle()
 
     # Ending -------------------------------------------------------------------------------------------------------
 

@@ -135,5 +135,16 @@ class WorkerSet:
             worker.take_consumers(worker.config)
         await asyncio.gather(*(worker.load(worker.config) for worker in changed))
 
+    @property
+    def busy(self) -> bool:
+        """Whether a batch runs anywhere."""
+        return any(consumer.in_flight for worker in self.all() for consumer in worker.consumers.values())
+
+    async def idle(self) -> None:
+        """Wait until no batch runs any more."""
+        for worker in self.all():
+            for consumer in worker.consumers.values():
+                await consumer.idle()
+
     async def close(self, grace_s: float) -> None:
         await asyncio.gather(*(worker.close(grace_s) for worker in self._workers.values()))

@@ -94,6 +94,10 @@ class QueueConsumer:
         self._closed = True
         self.hold()
         self._broker.unlisten(self.settings.queue)
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Wait until no invocation runs."""
         while self._running:
             await asyncio.wait(self._running)
 

@@ -14,6 +14,7 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
+from wrangler_py.server.control import ControlApi
 from wrangler_py.server.triggers import Triggers
 
 Scope = MutableMapping[str, Any]
@@ -32,9 +33,17 @@ class Workers(Protocol):
 class FrontDoor:
     """The ASGI application of a session."""
 
-    def __init__(self, workers: Workers, triggers: Triggers, events: EventLog, allowed_hosts: Collection[str]) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        triggers: Triggers,
+        control: ControlApi,
+        events: EventLog,
+        allowed_hosts: Collection[str],
+    ) -> None:
         self._workers = workers
         self._triggers = triggers
+        self._control = control
         self._events = events
         self._allowed_hosts = allowed_hosts
 
@@ -47,7 +56,7 @@ class FrontDoor:
             if refused is not None:
                 await respond(send, 403, refused)
                 return
-            answer = await self._triggers.cdn_cgi(scope, receive)
+            answer = await self._triggers.cdn_cgi(scope, receive) or await self._control.answer(scope, receive)
             if answer is not None:
                 await respond(send, *answer)
                 return

@@ -41,7 +41,8 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         pid INTEGER NOT NULL,
         started_ms INTEGER NOT NULL,
-        url TEXT
+        url TEXT,
+        token TEXT
     );
     CREATE TABLE attachment (
         session_id INTEGER NOT NULL,

@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from wrangler_py.store.database import StateError, Store
 
-_INSERT = "INSERT INTO session (pid, started_ms, url) VALUES (?, ?, NULL)"
-_SET_URL = "UPDATE session SET url = ? WHERE id = ?"
-_ALL = "SELECT id, pid, started_ms, url FROM session ORDER BY id"
+_INSERT = "INSERT INTO session (pid, started_ms) VALUES (?, ?)"
+_ANNOUNCE = "UPDATE session SET url = ?, token = ? WHERE id = ?"
+_ALL = "SELECT id, pid, started_ms, url, token FROM session ORDER BY id"
 _DELETE = "DELETE FROM session WHERE id = ?"
 _DELETE_ATTACHMENTS = "DELETE FROM attachment WHERE session_id = ?"
 _ATTACH = "INSERT OR REPLACE INTO attachment (session_id, role, queue, worker, detail) VALUES (?, ?, ?, ?, ?)"
@@ -34,7 +34,9 @@ class SessionInfo:
     id: int
     pid: int
     started_ms: int
+    #: Where its server listens, and what its control API asks for; None while it starts.
     url: str | None
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ class Session:
         #: How many messages were in flight in sessions that had died.
         self.recovered = 0
 
-    def set_url(self, url: str) -> None:
-        """Announce where this session's server listens."""
-        self._store.write(lambda c: c.execute(_SET_URL, (url, self.id)))
+    def announce(self, url: str, token: str) -> None:
+        """Say where this session's server listens, and which token its control API asks for."""
+        self._store.write(lambda c: c.execute(_ANNOUNCE, (url, token, self.id)))
 
     def attach(self, attachments: list[tuple[str, str, str, dict[str, Any]]]) -> None:
         """Replace what this session is attached to: (role, queue, worker, detail) each."""
