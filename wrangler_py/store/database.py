@@ -7,9 +7,12 @@ only a power cut may take the last moments with it. Several processes may have t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,14 +24,31 @@ T = TypeVar("T")
 FILE_NAME = "wpy.sqlite"
 #: How long a write waits for another process that is writing (ms) before it fails as "locked".
 BUSY_TIMEOUT_MS = 5_000
+#: In a running session a write waits in small steps: SQLite blocks the event loop for the first time (ms), then the
+#: loop goes on with other work for the second.
+_BUSY_STEP_MS = 5
+_BUSY_PAUSE_MS = 10
+_BUSY_STEPS = BUSY_TIMEOUT_MS // (_BUSY_STEP_MS + _BUSY_PAUSE_MS)
+#: For how long opening is tried while other processes create the same file (ms).
+_OPEN_PAUSE_MS = 20
 #: `UPDATE ... RETURNING` came with this version.
 _MIN_SQLITE = (3, 35, 0)
+
+_CLOSED = "the state database is closed"
 
 Operation = Callable[[sqlite3.Connection], T]
 
 
 class StateError(Exception):
     """The state folder cannot be used. The text says why and what to do next."""
+
+
+class _CannotBegin(Exception):
+    """BEGIN failed, so that no operation is to blame and none has run."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Store:
@@ -38,13 +58,24 @@ class Store:
         self.path = path
         self._connection = connection
         self._pending: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
+        self._planned = False
+        self._waits = 0  # for how many steps another process has kept the pending group waiting
         self._closed = False
 
     # Reading ------------------------------------------------------------------------------------------------------
 
     def query(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[Any]:
-        """All rows of a SELECT. Meant for statements that an index answers."""
-        return self._connection.execute(sql, parameters).fetchall()
+        """All rows of a SELECT. Meant for statements that an index answers. Raises sqlite3.Error, or StateError when
+        the database is closed."""
+        if self._closed:
+            raise StateError(_CLOSED)
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            with self._patience():  # readers wait for nobody, but for one who repairs the log after a crash
+                return self._connection.execute(sql, parameters).fetchall()
 
     # Writing ------------------------------------------------------------------------------------------------------
 
@@ -53,49 +84,81 @@ class Store:
 
         All operations of one turn of the event loop share one transaction. An operation must keep what it changes to
         the database and its return value: when another one of the group fails, it is run again by itself. Raises
-        (through the future) what the operation raised, or sqlite3.Error (locked, disk full, ...); then nothing of it
-        was written.
+        (through the future) what the operation raised, StateError when the database is closed, or sqlite3.Error (disk
+        full, locked by another process for more than BUSY_TIMEOUT_MS, ...); then nothing of it was written. An
+        operation whose future is cancelled before its turn is not run.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._closed:
-            future.set_exception(StateError("the state database is closed"))
+            future.set_exception(StateError(_CLOSED))
             return future
         self._pending.append((operation, future))
-        if len(self._pending) == 1:
-            loop.call_soon(self.flush)
+        if not self._planned:
+            self._planned = True
+            loop.call_soon(self._turn)
         return future
 
     def write(self, operation: Operation[T]) -> T:
-        """Run one operation in a transaction of its own, at once. For commands and for start-up."""
-        result: T = self._transaction([operation])[0]
+        """Run one operation in a transaction of its own, at once. For commands and for start-up: it blocks while
+        another process writes. Raises sqlite3.Error, or StateError when the database is closed."""
+        if self._closed:
+            raise StateError(_CLOSED)
+        try:
+            with self._patience():
+                result: T = self._transaction([operation])[0]
+        except _CannotBegin as refusal:
+            raise refusal.error from None
         return result
 
     def flush(self) -> None:
-        """Commit what was submitted so far."""
-        group, self._pending = self._pending, []
-        if not group:
-            return
-        try:
-            results = self._transaction([operation for operation, _ in group])
-        except Exception as error:
-            if len(group) == 1:
-                _reject(group[0][1], error)
-                return
-            for operation, future in group:
-                try:
-                    result = self._transaction([operation])[0]
-                except Exception as own_error:
-                    _reject(future, own_error)
-                else:
+        """Commit what was submitted so far, now; blocks while another process writes."""
+        with self._patience():
+            self._commit(may_wait=False)
+
+    def _turn(self) -> None:
+        self._planned = False
+        if not self._commit(may_wait=True):
+            self._planned = True
+            asyncio.get_running_loop().call_later(_BUSY_PAUSE_MS / 1000, self._turn)
+
+    def _commit(self, *, may_wait: bool) -> bool:
+        """Commit what is pending. False when another process writes and it should be tried again in a while."""
+        group = [entry for entry in self._pending if not entry[1].cancelled()]
+        self._pending = []
+        chunks = deque([group] if group else [])
+        while chunks:
+            chunk = chunks[0]
+            try:
+                results = self._transaction([operation for operation, _ in chunk])
+            except _CannotBegin as refusal:
+                # No operation is to blame, and none would fare better by itself.
+                left = [entry for chunk in chunks for entry in chunk]
+                if may_wait and is_busy(refusal.error) and self._waits < _BUSY_STEPS:
+                    self._waits += 1
+                    self._pending = left
+                    return False
+                for _, future in left:
+                    _reject(future, refusal.error)
+                break
+            except Exception as error:
+                if len(chunk) > 1:  # each for itself, so that only the culprit fails
+                    chunks = deque([entry] for entry in chunk)
+                    continue
+                _reject(chunk[0][1], error)
+            else:
+                for (_, future), result in zip(chunk, results, strict=True):
                     _resolve(future, result)
-            return
-        for (_, future), result in zip(group, results, strict=True):
-            _resolve(future, result)
+            chunks.popleft()
+        self._waits = 0
+        return True
 
     def _transaction(self, operations: list[Operation[Any]]) -> list[Any]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise _CannotBegin(error) from error
         try:
             results = [operation(connection) for operation in operations]
             connection.execute("COMMIT")
@@ -104,6 +167,15 @@ class Store:
                 connection.execute("ROLLBACK")
             raise
         return results
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Let SQLite itself wait for other processes, blocking whoever calls."""
+        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        try:
+            yield
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_STEP_MS}")
 
     def reclaim_space(self) -> None:
         """Give pages that are free back to the file system."""
@@ -150,10 +222,11 @@ def open_store(folder: Path) -> Store:
         connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, cached_statements=256)
         _configure(connection)
         _migrate(connection, path)
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_STEP_MS}")
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        raise StateError(_explain(error, path)) from error
+        raise StateError(explain_error(error, path)) from error
     except StateError:
         if connection is not None:
             connection.close()
@@ -171,9 +244,22 @@ def _keep_out_of_git(folder: Path) -> None:
 
 def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or it has no effect
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -16000")  # KiB; bounds memory whatever the backlog
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    for _ in range(BUSY_TIMEOUT_MS // _OPEN_PAUSE_MS):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise
+        # SQLite does not wait by itself when two processes create the file at the same moment.
+        time.sleep(_OPEN_PAUSE_MS / 1000)
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -209,23 +295,33 @@ def _statements(script: str) -> list[str]:
     return [statement for statement in (part.strip() for part in script.split(";")) if statement]
 
 
-def _explain(error: sqlite3.Error, path: Path) -> str:
-    text = str(error)
-    if "locked" in text or "busy" in text:
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process writes at this moment, so that waiting may help."""
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def explain_error(error: sqlite3.Error, path: Path) -> str:
+    """What a failed read or write means, in words that name the next step."""
+    text, code = str(error), _code(error)
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return (
             f"{path} is locked by another program. Close the program that has it open (a database browser, a backup), "
             "or choose another folder with --persist-to FOLDER."
         )
-    if "readonly" in text or "unable to open" in text:
-        where = path if path.exists() else path.parent
-        kind = "file" if path.exists() and not os.access(path, os.W_OK) else "folder"
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        is_file = path.exists() and not os.access(path, os.W_OK)
         return (
-            f"The state {kind} {where} cannot be written ({text}). "
+            f"The state {'file' if is_file else 'folder'} {path if is_file else path.parent} cannot be written ({text}). "
             "Make it writable, or choose another folder with --persist-to FOLDER."
         )
-    if "full" in text:
+    if code == sqlite3.SQLITE_FULL:
         return f"The disk that holds {path} is full. Make room, or choose another folder with --persist-to FOLDER."
-    if "malformed" in text or "not a database" in text or isinstance(error, sqlite3.DatabaseError):
+    if code == sqlite3.SQLITE_IOERR:
+        return (
+            f"{path} could not be read or written ({text}). Look whether the disk is full, removed or failing, "
+            "or choose another folder with --persist-to FOLDER."
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
             f"{path} is damaged ({text}). Nothing was changed. Move it away to start afresh "
             f"(mv {path} {path}.damaged), or choose another folder with --persist-to FOLDER."
@@ -233,6 +329,7 @@ def _explain(error: sqlite3.Error, path: Path) -> str:
     return f"{path}: {text}"
 
 
-def explain_error(error: sqlite3.Error, path: Path) -> str:
-    """What a failed read or write means, in words that name the next step."""
-    return _explain(error, path)
+def _code(error: sqlite3.Error) -> int | None:
+    """SQLite's primary result code; None for an error of the Python module itself."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
