@@ -8,6 +8,7 @@ from typing import Any
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.dev.crons import SessionCrons
+from wrangler_py.dev.workers import WorkerSet
 from wrangler_py.server.control import Call, CallError
 
 #: The farthest that one call moves the clock (seconds): ten years. More is a slip of the finger.
@@ -111,6 +112,19 @@ def cron_calls(crons: SessionCrons) -> Mapping[str, Call]:
         return {"paused": False}
 
     return {"GET crons": show, "POST crons/trigger": trigger, "POST crons/pause": pause, "POST crons/resume": resume}
+
+
+def queue_calls(workers: WorkerSet) -> Mapping[str, Call]:
+    """The calls about queues."""
+
+    async def wake(arguments: dict[str, Any]) -> Any:
+        """Another process let messages into a queue: look at it now."""
+        consumer = workers.consumer(str(arguments.get("queue")))
+        if consumer is not None:
+            consumer.pump()
+        return {"consumed": consumer is not None}
+
+    return {"POST queues/wake": wake}
 
 
 def iso(ms: int) -> str:

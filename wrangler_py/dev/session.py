@@ -17,9 +17,10 @@ from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
-from wrangler_py.dev.control import clock_calls, cron_calls, iso
+from wrangler_py.dev.control import clock_calls, cron_calls, iso, queue_calls
 from wrangler_py.dev.crons import SessionCrons
 from wrangler_py.dev.hotkeys import box, hotkeys
+from wrangler_py.dev.neighbours import Neighbours
 from wrangler_py.dev.options import DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
@@ -104,6 +105,8 @@ class DevSession:
 
     def _build(self, store: Store, session: Session) -> None:
         self._broker = Broker(store, self._clock, self._events, session.id)
+        self._neighbours = Neighbours(store, session.id, self._events)
+        self._broker.on_unheard = self._neighbours.nudge
         self._workers = WorkerSet(self._make_worker)
         self._crons = SessionCrons(
             self._workers,
@@ -115,7 +118,9 @@ class DevSession:
         )
         triggers = Triggers(self._crons.run, self._clock)
         token = secrets.token_urlsafe(24)
-        control = ControlApi(token, {**clock_calls(self._clock), **cron_calls(self._crons)})
+        control = ControlApi(
+            token, {**clock_calls(self._clock), **cron_calls(self._crons), **queue_calls(self._workers)}
+        )
         session.announce(self._url, token)
         hosts = LOCAL_HOSTS | {self._options.ip, f"[{self._options.ip}]"}
         self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts)
@@ -155,6 +160,7 @@ class DevSession:
                     task.cancel()
                 closing = (self._crons.close(END_GRACE_S), self._workers.close(END_GRACE_S), server.stop())
                 await asyncio.gather(*closing)
+                await self._neighbours.close()
                 await asyncio.gather(loading, *background, return_exceptions=True)
                 self._terminal.flush()
 

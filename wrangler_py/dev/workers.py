@@ -135,6 +135,13 @@ class WorkerSet:
             worker.take_consumers(worker.config)
         await asyncio.gather(*(worker.load(worker.config) for worker in changed))
 
+    def consumer(self, queue: str) -> QueueConsumer | None:
+        """Whoever consumes a queue in this session."""
+        for worker in self.all():
+            if queue in worker.consumers:
+                return worker.consumers[queue]
+        return None
+
     @property
     def busy(self) -> bool:
         """Whether a batch runs anywhere."""

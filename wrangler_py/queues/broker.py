@@ -40,7 +40,9 @@ class Broker:
         self._owner = owner
         self._records: dict[str, QueueRecord] = {}
         self._listeners: dict[str, WaitingListener] = {}
-        self._unheard: set[str] = set()
+        #: Told of every queue that got messages and has no listener here; another session may consume it.
+        self.on_unheard: Callable[[str], None] = self._say_unconsumed
+        self._unconsumed: set[str] = set()
 
     # Queues -------------------------------------------------------------------------------------------------------
 
@@ -124,8 +126,12 @@ class Broker:
         listener = self._listeners.get(queue)
         if listener is not None:
             listener(count, first_visible_ms)
-        elif queue not in self._unheard:
-            self._unheard.add(queue)
+        else:
+            self.on_unheard(queue)
+
+    def _say_unconsumed(self, queue: str) -> None:
+        if queue not in self._unconsumed:
+            self._unconsumed.add(queue)
             self._events.emit("queue.unconsumed", queue=queue)
 
     # Out ----------------------------------------------------------------------------------------------------------
