@@ -306,6 +306,15 @@ async def _note(folder, run):
     store.close()
 
 
+def test_help_and_a_mistyped_command():
+    code, out, _ = wpy()
+    assert code == 0
+    assert all(name in out for name in ("next", "check", "list"))
+    code, _, err = wpy("chekc", "* * * * *")
+    assert code == 2
+    assert "Did you mean 'check'?" in err
+
+
 def test_importing_the_commands_is_cheap():
     """Nothing heavy is loaded before a command needs it."""
     code = "import sys, wrangler_py.cli.cron; print(*sorted(sys.modules))"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from wrangler_py.cli import output
+from wrangler_py.cli.groups import CommandGroup
 
 if TYPE_CHECKING:
     from wrangler_py.config.model import SessionConfig
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Explain, check and list cron expressions.",
+    cls=CommandGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
+    add_completion=False,
 )
 
 _MAX_FIRES = 10_000

@@ -20,10 +20,6 @@ def duplicate_cron(expression: str) -> str:
 FREE_PLAN_CRONS = 5
 PAID_PLAN_CRONS = 250
 
-#: Wall time of one scheduled invocation, seconds (Cloudflare docs: Workers > Platform > Limits). Enforced by
-#: whoever runs the handler; the outcome is then `exceededWallTime`.
-WALL_LIMIT_S = 15 * 60
-
 #: How many past runs the dashboard's "Cron Events" keeps (Cloudflare docs: Cron Triggers > View past events).
 HISTORY_RUNS = 100
 #: wpy's own: how many printed pieces of one run the history keeps, the first ones.
