@@ -33,47 +33,53 @@ class Kind:
     in_env: bool = True
 
 
-#: wrangler's `friendlyBindingNames`, and three connections that are no bindings.
+#: wrangler's `friendlyBindingNames` in its order, and three connections that are no bindings.
 KINDS = {
-    "kv_namespaces": Kind("KV Namespace"),
+    "data_blobs": Kind("Data Blob", "files"),
     "durable_objects": Kind("Durable Object", "bindings", "name"),
-    "r2_buckets": Kind("R2 Bucket"),
+    "kv_namespaces": Kind("KV Namespace"),
+    "send_email": Kind("Send Email", name="name"),
     "d1_databases": Kind("D1 Database"),
-    "services": Kind("Worker"),
-    "workflows": Kind("Workflow"),
-    "ai": Kind("AI", "one"),
-    "browser": Kind("Browser Run", "one"),
-    "images": Kind("Images", "one"),
-    "media": Kind("Media", "one"),
-    "stream": Kind("Stream", "one"),
     "vectorize": Kind("Vectorize Index"),
-    "ai_search": Kind("AI Search Instance"),
     "ai_search_namespaces": Kind("AI Search Namespace"),
+    "ai_search": Kind("AI Search Instance"),
     "hyperdrive": Kind("Hyperdrive Config"),
+    "r2_buckets": Kind("R2 Bucket"),
+    "logfwdr": Kind("logfwdr", "bindings", "name", inherited=True),
+    "services": Kind("Worker"),
     "analytics_engine_datasets": Kind("Analytics Engine Dataset"),
+    "text_blobs": Kind("Text Blob", "files"),
+    "browser": Kind("Browser Run", "one"),
+    "ai": Kind("AI", "one"),
+    "images": Kind("Images", "one"),
+    "stream": Kind("Stream", "one"),
+    "media": Kind("Media", "one"),
+    "version_metadata": Kind("Worker Version Metadata", "one"),
+    "unsafe": Kind("Unsafe Metadata", "bindings", "name"),
+    "wasm_modules": Kind("Wasm Module", "files"),
     "dispatch_namespaces": Kind("Dispatch Namespace"),
     "mtls_certificates": Kind("mTLS Certificate"),
-    "send_email": Kind("Send Email", name="name"),
+    "workflows": Kind("Workflow"),
     "pipelines": Kind("Pipeline"),
     "secrets_store_secrets": Kind("Secrets Store Secret"),
+    "artifacts": Kind("Artifacts"),
     "ratelimits": Kind("Rate Limit", name="name"),
-    "version_metadata": Kind("Worker Version Metadata", "one"),
+    "assets": Kind("Assets", "one", inherited=True),
+    "unsafe_hello_world": Kind("Hello World"),
+    "flagship": Kind("Flagship"),
     "worker_loaders": Kind("Worker Loader"),
     "vpc_services": Kind("VPC Service"),
     "vpc_networks": Kind("VPC Network"),
-    "artifacts": Kind("Artifacts"),
-    "flagship": Kind("Flagship"),
-    "unsafe": Kind("Unsafe Metadata", "bindings", "name"),
-    "unsafe_hello_world": Kind("Hello World"),
-    "logfwdr": Kind("logfwdr", "bindings", "name", inherited=True),
-    "assets": Kind("Assets", "one", inherited=True),
-    "wasm_modules": Kind("Wasm Module", "files"),
-    "text_blobs": Kind("Text Blob", "files"),
-    "data_blobs": Kind("Data Blob", "files"),
     "tail_consumers": Kind("Tail Consumer", name="service", in_env=False),
     "streaming_tail_consumers": Kind("Streaming Tail Consumer", name="service", in_env=False),
     "containers": Kind("Container", name="class_name", in_env=False),
 }
+QUEUE = "Queue"
+VARIABLE = "Environment Variable"
+#: The two kinds that wpy serves stand behind these in wrangler's list.
+_SERVED = {"send_email": QUEUE, "unsafe": VARIABLE}
+#: In which order wrangler lists the kinds that share a name.
+_ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _SERVED.get(key)) if name]
 _TOP_LEVEL_ONLY = {key for key, kind in KINDS.items() if kind.shape == "files"}
 
 
@@ -171,7 +177,7 @@ def check_unique(sections: Sections, named: Iterable[Named]) -> None:
         by_name.setdefault(one.name, []).append(one)
     report = sections.active.report
     for name, givers in by_name.items():
-        kinds = list(dict.fromkeys(one.kind for one in givers))
+        kinds = sorted({one.kind for one in givers}, key=_ORDER.index)
         where = givers[1].path if len(givers) > 1 else ()
         first = f"{dotted(givers[0].path)} has it first"
         if len(kinds) > 1:

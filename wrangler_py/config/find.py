@@ -26,10 +26,11 @@ def find_config(cwd: Path) -> Path | None:
     return None
 
 
-def passed_over(cwd: Path, found: Path) -> list[Problem]:
+def passed_over(start: Path, found: Path, cwd: Path) -> list[Problem]:
     """A warning for each config file that a reader would expect to count rather than `found`: one that stands in
-    the same folder, or nearer to `cwd`; and for a build tool's redirect, which wpy does not follow."""
-    start = Path(os.path.abspath(cwd))  # noqa: PTH100
+    the same folder, or nearer to `start`, where the search began; and for a build tool's redirect, which wpy does
+    not follow. Paths are shown as seen from `cwd`."""
+    start = Path(os.path.abspath(start))  # noqa: PTH100
     warnings = []
     for folder in (start, *start.parents):
         for name in NAMES:

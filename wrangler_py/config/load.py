@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wrangler_py.config import limits, worker_fields
-from wrangler_py.config.bindings import Named, check_unique, read_unsupported
+from wrangler_py.config.bindings import QUEUE, VARIABLE, Named, check_unique, read_unsupported
 from wrangler_py.config.entry import check_script, read_main
 from wrangler_py.config.environments import Sections, check_known_fields, choose
 from wrangler_py.config.find import find_config, not_found, passed_over
@@ -113,7 +113,7 @@ def _read_all(
         found = find_config(start)
         if found is not None:
             paths = [found]
-            problems += passed_over(start, found)
+            problems += passed_over(start, found, asked.cwd)
         elif script is None:
             return [], [not_found(asked.cwd)]
         else:
@@ -176,7 +176,7 @@ def _read_worker(
         "unsupported": tuple(unsupported),
         "dev": worker_fields.read_dev(sections),
     }
-    names += [Named(p.binding, "Queue", path) for p, path in draft.queues.producers]
+    names += [Named(p.binding, QUEUE, path) for p, path in draft.queues.producers]
     _read_environment_of_worker(asked, sections, draft, variables, names, var_overrides)
     if draft.main is not None:
         language = "python" if draft.main.suffix in limits.PYTHON_SUFFIXES else "javascript"
@@ -205,7 +205,7 @@ def _read_environment_of_worker(
         sections.active.report.warning(limits.missing_secrets(secrets.missing), declared.path)
     bound = {one.name: one.kind for one in names}
     own = sections.own("vars")
-    names += [Named(name, "Environment Variable", (*own.path, name)) for name in variables] if own else []
+    names += [Named(name, VARIABLE, (*own.path, name)) for name in variables] if own else []
     check_unique(sections, names)
     for name in [name for name in secrets.values if name in bound]:
         file, line = secrets.places.get(name, (draft.path, None))

@@ -114,12 +114,10 @@ class _TomlWalker:
                 table = self._header(2)
                 index = self.tables.get(table, 0)
                 self.tables[table] = index + 1
-                self._note(table, start)
                 table = (*table, index)
                 self._note(table, start)
             elif self.text[start] == "[":
                 table = self._header(1)
-                self._note(table, start)
             else:
                 self._pair(table)
         return self.found
@@ -137,12 +135,14 @@ class _TomlWalker:
         self.found.offsets.setdefault(path, offset)
 
     def _header(self, brackets: int) -> FieldPath:
+        start = self.at
         self.at += brackets
         keys = self._key()
         self.at += brackets
         path: FieldPath = ()
         for i, key in enumerate(keys):
             path = (*path, key)
+            self._note(path, start)
             # A name on the way may be an array of tables: the header then means its newest element.
             if path in self.tables and i < len(keys) - 1:
                 path = (*path, self.tables[path] - 1)

@@ -40,7 +40,8 @@ class Queues:
 
 
 def read_queues(sections: Sections) -> Queues:
-    """Check `queues` in each section and read it from the one that counts. A faulty entry is left out."""
+    """Check `queues` in each section and read it from the one that counts. An entry without a usable queue or
+    binding is left out; the rest of a faulty one stays, so that clashes with others are reported too."""
     for section in sections.each():
         _check_section(section)
     found = sections.own("queues")
