@@ -16,6 +16,7 @@ from wrangler_py import __version__
 _GROUPS = {
     "queues": ("wrangler_py.cli.queues", "Create, list and describe local queues."),
     "cron": ("wrangler_py.cli.cron", "Explain, check and list cron expressions."),
+    "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
 }
 _DEV_HELP = "Serve your Worker: queues, crons, hot reload."
 
