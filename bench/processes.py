@@ -37,6 +37,7 @@ class Started:
         #: Every process of the tree that was seen, with its moment of birth: its number may be given anew.
         self._known: dict[int, str | None] = {}
         self._terminal: int | None = None
+        log.touch()
         self.at = time.perf_counter()
         if terminal:
             self._on_terminal(folder, environment)
@@ -124,12 +125,15 @@ class Started:
         return [pid for pid, born in self._known.items() if exists(pid) and _born(pid) == born]
 
     def kill(self) -> None:
-        """End the whole tree at once. May be called twice."""
+        """End the whole tree at once, and return when it is gone. May be called twice."""
         if self.running:
             self.tree()
-        for pid in self.survivors():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while alive := self.survivors():
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.002)  # it dies a little after it was told to
+            self.popen.poll()
         self.popen.wait()
         if self in _alive:
             _alive.remove(self)
