@@ -1,7 +1,12 @@
+import sys
 from pathlib import Path
 
 import pytest
-from config_project import Project
+
+# pytest imports tests by path (importlib mode), so a helper beside them has to be made importable.
+sys.path.append(str(Path(__file__).parent))
+
+from config_project import Project  # noqa: E402
 
 
 @pytest.fixture
