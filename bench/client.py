@@ -54,33 +54,50 @@ def _answer(data: bytes) -> tuple[int, bytes] | None:
 
 
 class Connection:
-    """One kept-alive connection."""
+    """One kept-alive connection. With `strict`, a request on one that the server has closed fails; else it is repeated."""
 
-    def __init__(self, port: int, timeout: float = 60) -> None:
+    def __init__(self, port: int, timeout: float = 60, *, strict: bool = False) -> None:
         self._port = port
+        self._strict = strict
         self._timeout = timeout
         self._socket: socket.socket | None = None
 
     def get(self, path: str) -> bytes:
         """The body of a 200. Raises HttpError for any other status, OSError when the connection fails."""
-        if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=self._timeout)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reused = self._socket is not None
         try:
-            self._socket.sendall(_request(self._port, path))
-            data = b""
-            while (answer := _answer(data)) is None:
-                piece = self._socket.recv(1 << 20)
-                if not piece:
-                    raise ConnectionResetError("the server closed the connection")
-                data += piece
+            answer = self._ask(path)
+            if answer is None and reused and not self._strict:  # closed while it was idle (Node.js does that after 5 s)
+                answer = self._ask(path)
         except BaseException:
             self.close()
             raise
+        if answer is None:
+            raise ConnectionResetError("the server closed the connection")
         status, body = answer
         if status != 200:
             raise HttpError(f"{path}: {status}: {body[:300].decode(errors='replace')}")
         return body
+
+    def _ask(self, path: str) -> tuple[int, bytes] | None:
+        """The answer, or None when the connection is closed before any of it came."""
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=self._timeout)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = b""
+        try:
+            self._socket.sendall(_request(self._port, path))
+            while (answer := _answer(data)) is None:
+                piece = self._socket.recv(1 << 20)
+                if not piece:
+                    raise ConnectionResetError("the server closed the connection within an answer")
+                data += piece
+        except (BrokenPipeError, ConnectionResetError):
+            self.close()
+            if data:
+                raise
+            return None
+        return answer
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path))

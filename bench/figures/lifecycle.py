@@ -56,12 +56,14 @@ def _save(session: Session, version: str) -> tuple[float, int]:
     lines[place] = session.side.version_line.format(version)
     text = "".join(lines)
     failed = 0
-    session.http.get("/version")
+    http = Connection(session.port, strict=True)
+    http.get("/version")
     at = time.perf_counter()
     path.write_text(text)
     while time.perf_counter() - at < 30:
         try:
-            if session.http.get("/version") == version.encode():
+            if http.get("/version") == version.encode():
+                http.close()
                 return time.perf_counter() - at, failed
         except (HttpError, OSError):
             failed += 1
