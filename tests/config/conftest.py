@@ -6,7 +6,7 @@ import pytest
 # pytest imports tests by path (importlib mode), so a helper beside them has to be made importable.
 sys.path.append(str(Path(__file__).parent))
 
-from config_project import Project  # noqa: E402
+from config_project import Project
 
 
 @pytest.fixture

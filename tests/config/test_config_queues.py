@@ -398,3 +398,18 @@ def test_everything_wrong_is_reported_at_once_in_the_order_of_the_file(project: 
     problems = project.problems()
     assert [p.severity for p in problems] == ["error"] * 6
     assert [p.line for p in problems] == [5, 9, 10, 13, 14, 16]
+
+
+def test_hints_are_written_in_the_files_own_syntax(project: Project):
+    body = {"producers": [{}], "consumers": [{}]}
+    project.json({"queues": body})
+    assert sorted(p.hint for p in project.problems()) == [
+        'for example "binding": "MY_QUEUE"',
+        'for example "queue": "my-queue"',
+    ]
+    project.toml("[queues]\nproducers = [{}]\nconsumers = {}\n")
+    (project.root / "wrangler.jsonc").unlink()
+    assert [p.hint for p in project.problems()] == [
+        'for example binding = "MY_QUEUE"',
+        "write [[queues.consumers]], with two brackets",
+    ]

@@ -229,3 +229,10 @@ def test_references_as_wrangler_fills_them_in(
 
 def test_references_that_run_in_a_circle_end():
     assert dotenv.expand({"X": "$A"}, {"A": "$B", "B": "$A x"})["X"]
+
+
+def test_a_required_secret_needs_a_name_of_its_own(project: Project):
+    project.toml('[vars]\nA = "1"\n[secrets]\nrequired = ["A"]\n')
+    project.write(".dev.vars", "A=1")
+    [text] = project.errors()
+    assert text.startswith("A assigned to Environment Variable and Secret bindings.")

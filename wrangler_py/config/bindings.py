@@ -76,10 +76,11 @@ KINDS = {
 }
 QUEUE = "Queue"
 VARIABLE = "Environment Variable"
+SECRET = "Secret"
 #: The two kinds that wpy serves stand behind these in wrangler's list.
 _SERVED = {"send_email": QUEUE, "unsafe": VARIABLE}
 #: In which order wrangler lists the kinds that share a name.
-_ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _SERVED.get(key)) if name]
+_ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _SERVED.get(key)) if name] + [SECRET]
 _TOP_LEVEL_ONLY = {key for key, kind in KINDS.items() if kind.shape == "files"}
 
 

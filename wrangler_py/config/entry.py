@@ -105,13 +105,13 @@ def _report_missing(sections: Sections, root: Path) -> None:
     if pages is not None:
         report.error(limits.PAGES_PROJECT, pages.path, "wpy runs Workers; use `wrangler pages dev` for a Pages project")
         return
-    hint = 'add main = "src/entry.py"' if report.source.is_toml else 'add "main": "src/entry.py"'
+    suggested = "src/entry.py"
     there = [name for name in (*_USUAL, *_USUAL_JAVASCRIPT) if (root / name).is_file()]
     if there:
-        hint = hint.replace("src/entry.py", there[0])
+        suggested = there[0]
     text = limits.NO_ENTRY
     if assets is not None:
         text += "\nThe config has only static assets, and wpy serves none yet."
     elif site is not None and isinstance(site.value, dict) and isinstance(site.value.get("entry-point"), str):
-        hint = hint.replace("src/entry.py", site.value["entry-point"])
-    report.error(text, sections.active.path, hint)
+        suggested = site.value["entry-point"]
+    report.error(text, sections.active.path, f"add {report.setting('main', suggested)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wrangler_py.config import limits, worker_fields
-from wrangler_py.config.bindings import QUEUE, VARIABLE, Named, check_unique, read_unsupported
+from wrangler_py.config.bindings import QUEUE, SECRET, VARIABLE, Named, check_unique, read_unsupported
 from wrangler_py.config.entry import check_script, read_main
 from wrangler_py.config.environments import Sections, check_known_fields, choose
 from wrangler_py.config.find import find_config, not_found, passed_over
@@ -182,7 +182,8 @@ def _read_worker(
         language = "python" if draft.main.suffix in limits.PYTHON_SUFFIXES else "javascript"
         worker_fields.warn_of_unserved(sections, language)
         if language == "python" and "python_workers" not in flags:
-            hint = 'wpy runs it all the same; to deploy, add compatibility_flags = ["python_workers"]'
+            setting = report.setting("compatibility_flags", [*flags, "python_workers"])
+            hint = f"wpy runs it all the same; to deploy, write {setting}"
             flagged = sections.inherited("compatibility_flags")
             sections.active.report.warning(limits.PYTHON_FLAG, flagged.path if flagged else (), hint)
     return draft
@@ -206,6 +207,7 @@ def _read_environment_of_worker(
     bound = {one.name: one.kind for one in names}
     own = sections.own("vars")
     names += [Named(name, VARIABLE, (*own.path, name)) for name in variables] if own else []
+    names += [Named(name, SECRET, (*declared.path, "required")) for name in required or ()] if declared else []
     check_unique(sections, names)
     for name in [name for name in secrets.values if name in bound]:
         file, line = secrets.places.get(name, (draft.path, None))

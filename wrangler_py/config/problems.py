@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from wrangler_py.config.jsvalues import js_stringify
 from wrangler_py.config.limits import unexpected_field
 from wrangler_py.config.model import Problem
 from wrangler_py.config.positions import FieldPath, dotted
@@ -34,6 +35,11 @@ class Report:
     def within(self, environment: str) -> Report:
         """The same list, for findings in `env.<environment>`."""
         return replace(self, environment=environment)
+
+    def setting(self, key: str, value: object) -> str:
+        """How one writes a field in this file's own syntax, for hints."""
+        written = js_stringify(value).replace('","', '", "')
+        return f"{key} = {written}" if self.source.is_toml else f'"{key}": {written}'
 
     def unexpected(self, where: str, path: FieldPath, names: Iterable[object], known: Sequence[str]) -> None:
         """Warn about each of `names` that is not in `known`, with the nearest one that is."""

@@ -77,7 +77,7 @@ def _check_section(section: Section) -> None:
         return
     report, shown, queues = section.report, section.name_of("queues"), found.value
     if not isinstance(queues, dict):
-        report.error(limits.should_be(shown, "an object", queues), found.path, "write [[queues.producers]]")
+        report.error(limits.should_be(shown, "an object", queues), found.path, _list_hint(report, "producers"))
         return
     report.unexpected(shown, found.path, queues, keys.QUEUES)
     for key, check in (("consumers", _check_consumer), ("producers", _check_producer)):
@@ -85,11 +85,17 @@ def _check_section(section: Section) -> None:
             continue
         entries = queues[key]
         if not isinstance(entries, list):
-            hint = f"write [[queues.{key}]], with two brackets"
-            report.error(limits.should_be(f"{shown}.{key}", "an array", entries), (*found.path, key), hint)
+            text = limits.should_be(f"{shown}.{key}", "an array", entries)
+            report.error(text, (*found.path, key), _list_hint(report, key))
             continue
         for i, entry in enumerate(entries):
             check(report, entry, (*found.path, key, i))
+
+
+def _list_hint(report: Report, key: str) -> str:
+    if report.source.is_toml:
+        return f"write [[queues.{key}]], with two brackets"
+    return f'write "queues": {{"{key}": [{{...}}]}}'
 
 
 def _check_producer(report: Report, producer: Any, path: FieldPath) -> None:
@@ -100,7 +106,9 @@ def _check_producer(report: Report, producer: Any, path: FieldPath) -> None:
     entry: dict[str, Any] = producer if isinstance(producer, dict) else {}
     report.unexpected(at, path, entry, keys.PRODUCER)
     if not isinstance(entry.get("binding"), str):
-        report.error(limits.producer_without_binding(at, producer), path, 'for example binding = "MY_QUEUE"')
+        report.error(
+            limits.producer_without_binding(at, producer), path, f"for example {report.setting('binding', 'MY_QUEUE')}"
+        )
     if "queue" in entry and (not isinstance(entry["queue"], str) or not entry["queue"]):
         report.error(limits.producer_bad_queue(at, producer), (*path, "queue"))
     if "delivery_delay" in entry:
@@ -120,7 +128,9 @@ def _check_consumer(report: Report, consumer: Any, path: FieldPath) -> None:
     entry: dict[str, Any] = consumer if isinstance(consumer, dict) else {}
     report.unexpected(at, path, entry, keys.CONSUMER)
     if not isinstance(entry.get("queue"), str) or not entry["queue"]:
-        report.error(limits.consumer_without_queue(at, consumer), path, 'for example queue = "my-queue"')
+        report.error(
+            limits.consumer_without_queue(at, consumer), path, f"for example {report.setting('queue', 'my-queue')}"
+        )
     if "type" in entry and entry["type"] != "worker":
         hint = "wpy has no pull consumers yet" if entry["type"] == "http_pull" else None
         report.error(limits.consumer_bad_type(at, entry["type"]), (*path, "type"), hint)

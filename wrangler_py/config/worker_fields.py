@@ -59,7 +59,7 @@ def read_compatibility_date(sections: Sections, today: datetime.date | None) -> 
     report = sections.active.report
     if chosen is None:
         date = f"{today:%Y-%m-%d}" if today else "2026-01-01"
-        report.warning(limits.NO_DATE, (), f'add compatibility_date = "{date}"')
+        report.warning(limits.NO_DATE, (), f"add {report.setting('compatibility_date', date)}")
         return None
     if not isinstance(chosen.value, str) or _date(chosen.value) is None:
         return None
@@ -132,7 +132,10 @@ def _check_triggers(section: Section) -> None:
         return
     report = section.report
     if not isinstance(found.value, dict):
-        hint = 'write it as triggers.crons = ["0 * * * *"]'
+        crons_alone = report.setting("crons", ["0 * * * *"])
+        hint = (
+            f"write [triggers] and {crons_alone}" if report.source.is_toml else f'write "triggers": {{{crons_alone}}}'
+        )
         report.error(limits.wrong_type("triggers", "object", found.value), found.path, hint)
         return
     report.unexpected("triggers", found.path, found.value, keys.TRIGGERS)
@@ -141,7 +144,9 @@ def _check_triggers(section: Section) -> None:
     crons = found.value["crons"]
     path = (*found.path, "crons")
     if not isinstance(crons, list):
-        report.error(limits.bad_crons("triggers", found.value), path, 'for example crons = ["0 * * * *"]')
+        report.error(
+            limits.bad_crons("triggers", found.value), path, f"for example {report.setting('crons', ['0 * * * *'])}"
+        )
         return
     for i, cron in enumerate(crons):
         if not isinstance(cron, str):
