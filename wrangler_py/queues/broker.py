@@ -7,27 +7,43 @@ and a message is leased to at most one of them at a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from wrangler_py.clock import Clock, sleep_until
+from wrangler_py.clock import Clock, sleep
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
 from wrangler_py.queues.settlement import Settlement
 from wrangler_py.queues.tables import NewMessage, QueueRecord
-from wrangler_py.store.database import Store, explain_error
+from wrangler_py.store.database import StateError, Store, explain_error
 
-#: How long to wait before a settlement that could not be written (a full disk, a locked file) is tried again (ms).
-_SETTLE_AGAIN_MS = 1_000
-#: Messages deleted in one transaction when retention ends; more would stall the loop.
-_EXPIRE_CHUNK = 5_000
-#: How often retention is looked at while nothing else happens (ms). Delivery itself never sees what has expired.
-_EXPIRE_EVERY_MS = 60_000
+#: How long to wait before a settlement that could not be written (a full disk, a locked file) is tried again. Real
+#: seconds: this is about the machine, whatever the session's clock does.
+_SETTLE_AGAIN_S = 1.0
+#: The same failure is told once within this time (ms): a burst of sends fails as one.
+_TELL_AGAIN_MS = 1_000
+#: Messages changed in one transaction when retention ends or the clock was set back; more would stall the loop.
+_CHUNK = 5_000
+#: How often the queues are looked after while nothing else happens (seconds).
+_LOOK_EVERY_S = 60.0
+#: A clock that is behind the latest message by no more than this was not set back (ms).
+_CLOCK_TOLERANCE_MS = 5_000
 
-#: Called with a queue's name, how many messages became waiting, and when the first of them is ready.
-WaitingListener = Callable[[int, int], None]
+#: Called with the moments (ms) at which messages that came into a queue are ready. None: look at the queue.
+WaitingListener = Callable[[Sequence[int]], None]
+
+
+#: Settled messages that wait in the queue again.
+_COMES_AGAIN = frozenset(("retry", "release", "unclaim"))
+_EVENTS = {
+    "retry": "message.retried",
+    "dead_letter": "message.dead_lettered",
+    "drop": "message.dropped",
+    "release": "message.released",
+}
 
 
 class Broker:
@@ -38,25 +54,30 @@ class Broker:
         self._clock = clock
         self._events = events
         self._owner = owner
-        self._records: dict[str, QueueRecord] = {}
         self._listeners: dict[str, WaitingListener] = {}
         #: Told of every queue that got messages and has no listener here; another session may consume it.
         self.on_unheard: Callable[[str], None] = self._say_unconsumed
         self._unconsumed: set[str] = set()
+        self._told: dict[tuple[str, str], int] = {}
 
     # Queues -------------------------------------------------------------------------------------------------------
 
     def ensure_queue(self, name: str) -> QueueRecord:
-        """The queue's record; the queue is created when it is missing. For start-up: commits at once."""
-        record, created = self._store.write(lambda c: tables.ensure_queue(c, name, self._clock.now_ms()))
-        self._records[name] = record
+        """The queue's record; the queue is created when it is missing. For start-up: commits at once.
+
+        Raises StateError with the next step when the database refuses.
+        """
+        try:
+            record, created = self._store.write(lambda c: tables.ensure_queue(c, name, self._clock.now_ms()))
+        except sqlite3.Error as error:
+            raise StateError(explain_error(error, self._store.path)) from error
         if created:
             self._events.emit("queue.created", queue=name)
         return record
 
     def record(self, name: str) -> QueueRecord:
-        """The queue's settings as last read."""
-        return self._records.get(name) or self.ensure_queue(name)
+        """The queue and its settings, which another process may have changed a moment ago."""
+        return tables.find_queue(self._store, name) or self.ensure_queue(name)
 
     def listen(self, queue: str, listener: WaitingListener) -> None:
         """Tell `listener` of every message that this session lets into `queue`."""
@@ -76,56 +97,54 @@ class Broker:
         Raises QueueSendError when a limit is broken, at once, or when the disk refuses, through the future.
         """
         check_limits(messages, delay_seconds, batch=batch)
-        record = self.record(queue)
         now = self._clock.now_ms()
-        default_delay = record.delivery_delay if delay_seconds is None else delay_seconds
-        new = [
-            NewMessage(
-                os.urandom(16),
-                m.content_type,
-                m.body,
-                now + (default_delay if m.delay_seconds is None else m.delay_seconds) * 1000,
-            )
-            for m in messages
-        ]
+        ids = [os.urandom(16) for _ in messages]
+        ready: list[int] = []
 
         def operation(connection: sqlite3.Connection) -> QueueMetrics:
-            try:
-                tables.append(connection, record.id, now, new)
-                return tables.metrics(connection, queue)
-            except sqlite3.Error as error:
-                raise self._refused(queue, error) from error
+            record, _ = tables.ensure_queue(connection, queue, now)
+            delay = record.delivery_delay if delay_seconds is None else delay_seconds
+            ready[:] = [now + (delay if m.delay_seconds is None else m.delay_seconds) * 1000 for m in messages]
+            new = [NewMessage(i, m.content_type, m.body, at) for i, m, at in zip(ids, messages, ready, strict=True)]
+            size = tables.append(connection, record.id, now, new)
+            oldest = tables.oldest_ms(connection, record.id)
+            return QueueMetrics(record.backlog_count + len(new), record.backlog_bytes + size, oldest)
 
-        future = self._store.submit(operation)
-        future.add_done_callback(lambda done: self._stored(done, queue, new))
+        future = self._store.submit(operation, self._refusal)
+        future.add_done_callback(lambda done: self._stored(done, queue, ready))
         return future
 
     async def send(
         self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None = None, *, batch: bool = False
     ) -> QueueMetrics:
         """`submit`, waited for. Raises QueueSendError."""
-        try:
-            return await self.submit(queue, messages, delay_seconds, batch=batch)
-        except sqlite3.Error as error:  # BEGIN or COMMIT themselves failed
-            raise self._refused(queue, error) from error
+        return await self.submit(queue, messages, delay_seconds, batch=batch)
 
-    def _refused(self, queue: str, error: sqlite3.Error) -> limits.QueueSendError:
-        text = explain_error(error, self._store.path)
-        self._events.emit("store.failed", doing=f'send to queue "{queue}"', error=text)
-        return limits.QueueSendError(limits.UNKNOWN_INTERNAL_ERROR, text)
+    def _refusal(self, error: Exception) -> Exception:
+        """What a producer is told of an error of the database."""
+        if isinstance(error, sqlite3.Error | StateError):
+            return limits.QueueSendError(limits.UNKNOWN_INTERNAL_ERROR, self.explain(error))
+        return error
 
-    def _stored(self, future: asyncio.Future[QueueMetrics], queue: str, new: Sequence[NewMessage]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._announce(queue, len(new), min(m.visible_ms for m in new))
+    def _stored(self, future: asyncio.Future[QueueMetrics], queue: str, ready: Sequence[int]) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._announce(queue, ready)
+        elif isinstance(error, limits.QueueSendError):
+            self._say_failed(f'send to queue "{queue}"', error.cause)
 
     def metrics(self, queue: str) -> QueueMetrics:
         """The queue's backlog at this moment."""
         return tables.metrics(self._store, queue)
 
-    def _announce(self, queue: str, count: int, first_visible_ms: int) -> None:
+    def _announce(self, queue: str, ready: Sequence[int]) -> None:
+        if not ready:
+            return
         listener = self._listeners.get(queue)
         if listener is not None:
-            listener(count, first_visible_ms)
+            listener(ready)
         else:
             self.on_unheard(queue)
 
@@ -137,126 +156,187 @@ class Broker:
     # Out ----------------------------------------------------------------------------------------------------------
 
     def first_waiting(self, queue: str, limit: int) -> list[int]:
-        """When the first `limit` waiting messages become (or became) ready, in order (ms)."""
-        return tables.first_waiting(self._store, self.record(queue).id, limit)
+        """When the first `limit` waiting messages become (or became) ready, in order (ms). None while the delivery of
+        the queue is paused. Raises sqlite3.Error or StateError."""
+        record = tables.find_queue(self._store, queue)
+        if record is None or record.delivery_paused:
+            return []
+        return tables.first_waiting(self._store, record.id, limit)
 
-    def claim(self, queue: str, limit: int) -> asyncio.Future[tuple[tuple[Message, ...], QueueMetrics]]:
-        """Lease up to `limit` ready messages and count the attempt. Second: what remains in the queue beside them."""
-        record = self.record(queue)
+    async def claim(self, queue: str, limit: int) -> tuple[tuple[Message, ...], QueueMetrics]:
+        """Lease up to `limit` ready messages and count the attempt. Second: what remains in the queue beside them.
+
+        What has outlived the queue's retention is deleted first. Raises sqlite3.Error or StateError.
+        """
         now = self._clock.now_ms()
 
-        def operation(connection: sqlite3.Connection) -> tuple[tuple[Message, ...], QueueMetrics]:
-            messages = tables.claim(connection, record, self._owner, now, limit)
-            backlog = tables.metrics(connection, queue)
-            count, size = len(messages), sum(len(m.body) for m in messages)
-            rest = QueueMetrics(
-                max(0, backlog.backlog_count - count),
-                max(0, backlog.backlog_bytes - size),
-                backlog.oldest_timestamp_ms if backlog.backlog_count > count else None,
-            )
-            return messages, rest
+        def operation(connection: sqlite3.Connection) -> tuple[tuple[Message, ...], QueueMetrics, int]:
+            record = tables.find_queue(connection, queue)
+            if record is None or record.delivery_paused:
+                return (), QueueMetrics(0, 0, None), 0
+            expired = tables.expire(connection, record, now, _CHUNK)
+            if expired:
+                record = tables.find_queue(connection, queue) or record
+            if expired == _CHUNK:  # there may be more of them among the ready ones
+                return (), QueueMetrics(record.backlog_count, record.backlog_bytes, None), expired
+            messages = tables.claim(connection, record.id, self._owner, now, limit)
+            return messages, tables.metrics_beside(connection, record, messages), expired
 
-        return self._store.submit(operation)
+        messages, metrics, expired = await self._store.submit(operation)
+        self._say_expired(queue, expired)
+        return messages, metrics
 
-    async def settle(self, queue: str, settlements: Sequence[Settlement], dead_letter_queue: str | None) -> None:
-        """Write what was decided for a batch. Does not give up: until it is written, the lease keeps the messages safe."""
-        record = self.record(queue)
+    async def settle(
+        self,
+        queue: str,
+        settlements: Sequence[Settlement],
+        dead_letter_queue: str | None,
+        ending: asyncio.Event | None = None,
+    ) -> bool:
+        """Write what was decided for a batch. Tries until it is written; the lease keeps the messages safe meanwhile.
+
+        Once `ending` is set it is tried a last time: what could not be written then comes again in the next session.
+        Returns whether it was written. Raises StateError when the database is closed.
+        """
+        ending = ending or asyncio.Event()
         while True:
+            last_time = ending.is_set()
             now = self._clock.now_ms()
             try:
-                moved_to = await self._store.submit(
-                    lambda c, now=now: self._write(c, record, settlements, dead_letter_queue, now)  # type: ignore[misc]
+                target, created = await self._store.submit(
+                    lambda c, now=now: self._write(c, queue, settlements, dead_letter_queue, now)  # type: ignore[misc]
                 )
                 break
             except sqlite3.Error as error:
-                text = explain_error(error, self._store.path)
-                self._events.emit("store.failed", doing=f'settle a batch of queue "{queue}"', error=text)
-                await sleep_until(self._clock, now + _SETTLE_AGAIN_MS)
+                self._say_failed(f'settle a batch of queue "{queue}"', self.explain(error))
+            if last_time:
+                return False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLE_AGAIN_S):
+                    await ending.wait()
+        if created and target is not None:
+            self._events.emit("queue.created", queue=target.name)
         self._report(queue, settlements, dead_letter_queue)
-        retried = [s for s in settlements if s.action == "retry"]
-        if retried:
-            self._announce(queue, len(retried), now + min(s.delay_seconds for s in retried) * 1000)
-        if moved_to is not None:
-            self._records[moved_to.name] = moved_to
-            count = sum(1 for s in settlements if s.action == "dead_letter")
-            self._announce(moved_to.name, count, now + moved_to.delivery_delay * 1000)
+        if queue in self._listeners:  # else its consumer is being closed, which is no news
+            self._announce(queue, [now + s.delay_seconds * 1000 for s in settlements if s.action in _COMES_AGAIN])
+        if target is not None:
+            dead = sum(1 for s in settlements if s.action == "dead_letter")
+            self._announce(target.name, [now + target.delivery_delay * 1000] * dead)
+        return True
 
     def _write(
         self,
         connection: sqlite3.Connection,
-        record: QueueRecord,
+        queue: str,
         settlements: Sequence[Settlement],
         dead_letter_queue: str | None,
         now: int,
-    ) -> QueueRecord | None:
-        gone = [s.message for s in settlements if s.action in ("ack", "drop")]
-        again = [(s.message, now + s.delay_seconds * 1000) for s in settlements if s.action == "retry"]
-        dead = [s.message for s in settlements if s.action == "dead_letter"]
-        if gone:
-            tables.delete(connection, record.id, self._owner, gone)
-        if again:
-            tables.retry(connection, self._owner, again)
-        if dead:
-            assert dead_letter_queue is not None
-            target, _ = tables.ensure_queue(connection, dead_letter_queue, now)
-            tables.move(connection, record.id, target, self._owner, now, dead)
-            return target
-        return None
+    ) -> tuple[QueueRecord | None, bool]:
+        """Returns the dead letter queue, if one was needed, and whether it had to be created."""
+        by_action: dict[str, list[Settlement]] = {}
+        for s in settlements:
+            by_action.setdefault(s.action, []).append(s)
+        source, _ = tables.ensure_queue(connection, queue, now)
+        if gone := by_action.get("ack", []) + by_action.get("drop", []):
+            tables.delete(connection, source.id, self._owner, [s.message for s in gone])
+        if again := by_action.get("retry"):
+            tables.retry(connection, self._owner, [(s.message, now + s.delay_seconds * 1000) for s in again])
+        if released := by_action.get("release"):
+            tables.release(connection, self._owner, [s.message for s in released], delivered=True)
+        if untouched := by_action.get("unclaim"):
+            tables.release(connection, self._owner, [s.message for s in untouched], delivered=False)
+        dead = by_action.get("dead_letter")
+        if not dead:
+            return None, False
+        assert dead_letter_queue is not None
+        target, created = tables.ensure_queue(connection, dead_letter_queue, now)
+        tables.move(connection, source.id, target, self._owner, now, [s.message for s in dead])
+        return target, created
 
     def _report(self, queue: str, settlements: Sequence[Settlement], dead_letter_queue: str | None) -> None:
         for s in settlements:
-            if s.action == "ack":
+            kind = _EVENTS.get(s.action)
+            if kind is None:
                 continue
-            kind = {"retry": "message.retried", "dead_letter": "message.dead_lettered", "drop": "message.dropped"}[
-                s.action
-            ]
             self._events.emit(
                 kind,
                 queue=queue,
                 id=s.message.id,
                 attempts=s.message.attempts,
                 delay_seconds=s.delay_seconds,
+                asked_seconds=s.asked_seconds,
                 reason=s.reason,
                 where=s.where,
                 dead_letter_queue=dead_letter_queue,
             )
 
-    # Retention ----------------------------------------------------------------------------------------------------
+    # Looking after the queues -------------------------------------------------------------------------------------
 
     async def expire(self, queue: str) -> int:
         """Delete what has outlived the queue's retention. Returns how many messages that were."""
         record = self.record(queue)
         now = self._clock.now_ms()
-        total = 0
-        while True:
-            count = await self._store.submit(lambda c: tables.expire(c, record, now, _EXPIRE_CHUNK))
+        total, count = 0, _CHUNK
+        while count == _CHUNK:
+            count = await self._store.submit(lambda c: tables.expire(c, record, now, _CHUNK))
             total += count
-            if count < _EXPIRE_CHUNK:
-                break
-        if total:
-            self._events.emit("message.expired", queue=queue, count=total)
+        self._say_expired(queue, total)
+        return total
+
+    def _say_expired(self, queue: str, count: int) -> None:
+        if count:
+            self._events.emit("message.expired", queue=queue, count=count)
+
+    async def mend_future(self, queue: str) -> int:
+        """Bring messages back that came in the future: the wall clock was set back, and they would wait until it has
+        caught up. None becomes ready sooner after its send than it would have. Returns how many there were."""
+        record = self.record(queue)
+        now = self._clock.now_ms()
+        latest = tables.latest_entered_ms(self._store, record.id)
+        if latest is None or latest <= now + _CLOCK_TOLERANCE_MS:
+            return 0
+        total, count = 0, _CHUNK
+        while count == _CHUNK:
+            count = await self._store.submit(lambda c: tables.set_back(c, record.id, now, latest - now, _CHUNK))
+            total += count
+        self._events.emit("clock.set_back", queue=queue, count=total, ms=latest - now)
         return total
 
     async def watch_retention(self) -> None:
-        """Expire old messages of all queues for as long as the session lives."""
+        """Look after all queues for as long as the session lives: expire what is old, mend what a clock that was set
+        back has left in the future, and have the consumers look at what other processes did."""
         while True:
-            for record in tables.all_queues(self._store):
-                self._records[record.name] = record
-                oldest = tables.oldest_ms(self._store, record.id)
-                if oldest is not None and oldest < self._clock.now_ms() - record.message_retention_period * 1000:
-                    try:
+            try:
+                for record in tables.all_queues(self._store):
+                    oldest = tables.oldest_entered_ms(self._store, record.id)
+                    if oldest is not None and oldest < self._clock.now_ms() - record.message_retention_period * 1000:
                         await self.expire(record.name)
-                    except sqlite3.Error as error:
-                        text = explain_error(error, self._store.path)
-                        self._events.emit("store.failed", doing=f'expire messages of queue "{record.name}"', error=text)
-            await sleep_until(self._clock, self._clock.now_ms() + _EXPIRE_EVERY_MS, recurring=True)
+                    await self.mend_future(record.name)
+            except sqlite3.Error as error:
+                self._say_failed("look after the queues", self.explain(error))
+            for listener in list(self._listeners.values()):
+                listener(())
+            await sleep(self._clock, _LOOK_EVERY_S, recurring=True)
+
+    # Saying what failed -------------------------------------------------------------------------------------------
+
+    def explain(self, error: sqlite3.Error | StateError) -> str:
+        """What an error of the database means, in words that name the next step."""
+        return str(error) if isinstance(error, StateError) else explain_error(error, self._store.path)
+
+    def _say_failed(self, doing: str, text: str) -> None:
+        now = self._clock.now_ms()
+        last = self._told.get((doing, text))
+        if last is None or not 0 <= now - last < _TELL_AGAIN_MS:
+            self._told[doing, text] = now
+            self._events.emit("store.failed", doing=doing, error=text)
 
 
 def check_limits(messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool) -> None:
     """Raise QueueSendError when a send breaks one of production's limits; nothing of it is stored then."""
     if batch and len(messages) > limits.MAX_BATCH_COUNT:
         raise limits.batch_too_many(len(messages))
-    largest = max(len(m.body) for m in messages)
+    largest = max((len(m.body) for m in messages), default=0)
     if largest > limits.MAX_MESSAGE_BYTES:
         raise limits.batch_message_too_large(largest) if batch else limits.message_too_large(largest)
     if batch:

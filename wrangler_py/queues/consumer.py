@@ -8,6 +8,8 @@ The next-batch rule, with `waiting` the queue's unleased messages in order of re
 
 So the moment of the next batch is the earlier of `waiting[0] + max_batch_timeout` and `waiting[max_batch_size - 1]`,
 and one timer on that moment is all that is ever armed: nothing polls, and a million messages cost no more than one.
+While the timer is armed, those first `max_batch_size` moments (the window) are kept up to date from what the broker
+tells of new messages, so that the database is asked once a batch and not once a message.
 (Cloudflare does not document what the timeout is measured from; wpy measures it from the moment the oldest waiting
 message became ready.)
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.config.model import Consumer as ConsumerSettings
@@ -28,14 +30,15 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
 from wrangler_py.queues.message import Batch, BatchOutcome
-from wrangler_py.queues.settlement import settle
+from wrangler_py.queues.settlement import CANCELED, Settlement, give_back, settle
 from wrangler_py.store.database import StateError
 
 #: Runs one batch in user code. Never raises for what user code does.
 Deliver = Callable[[Batch], Awaitable[BatchOutcome]]
 
-#: How long to wait after the database refused a claim (ms).
-_CLAIM_AGAIN_MS = 1_000
+#: How long to wait after the database refused to be read. Real seconds: this is about the machine, whatever the
+#: session's clock does.
+_READ_AGAIN_S = 1.0
 
 
 class QueueConsumer:
@@ -57,14 +60,15 @@ class QueueConsumer:
         self._clock = clock
         self._events = events
         self._target = 1
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[bool | None]] = set()
         self._claiming = False
         self._open = False
-        self._closed = False
+        self._ending = asyncio.Event()
+        self._rest: asyncio.TimerHandle | None = None
         self._timer: Timer | None = None
-        #: What the armed timer was computed from: how many messages were waiting.
-        self._seen = 0
         self._due_ms = 0
+        #: When the first `max_batch_size` waiting messages are ready, in order; true while the timer is armed.
+        self._window: list[int] = []
 
     # Control ------------------------------------------------------------------------------------------------------
 
@@ -74,7 +78,7 @@ class QueueConsumer:
 
     def open(self) -> None:
         """Let batches start: the worker is ready."""
-        self._open = True
+        self._open = not self._ending.is_set()
         self.pump()
 
     def hold(self) -> None:
@@ -90,9 +94,12 @@ class QueueConsumer:
         self.pump()
 
     async def close(self) -> None:
-        """Start nothing more and wait for what runs."""
-        self._closed = True
+        """Start nothing more and wait for what runs. A settlement that cannot be written is not waited for: its
+        messages come again in the next session."""
+        self._ending.set()
         self.hold()
+        if self._rest is not None:
+            self._rest.cancel()
         self._broker.unlisten(self.settings.queue)
         await self.idle()
 
@@ -108,33 +115,48 @@ class QueueConsumer:
 
     # When ---------------------------------------------------------------------------------------------------------
 
-    def _message_waiting(self, count: int, first_visible_ms: int) -> None:
-        """Messages came in. Look at the queue only if they can bring the next batch forward."""
-        if self._timer is None:
+    def _message_waiting(self, ready: Sequence[int]) -> None:
+        """Messages came in that are ready at these moments; none of them: look at the queue."""
+        if self._timer is None or not ready:
             self.pump()
             return
-        self._seen += count
-        timeout_ms = round(self.settings.max_batch_timeout * 1000)
-        if self._seen >= self.settings.max_batch_size or first_visible_ms + timeout_ms < self._due_ms:
-            self.pump()
+        self._window.extend(ready)
+        self._window.sort()
+        del self._window[self.settings.max_batch_size :]
+        self._start_or_arm(self._window)
 
     def pump(self) -> None:
         """Start what is due and arm the timer for what is not."""
+        if self._may_start:
+            waiting = self._look()
+            if waiting is not None:
+                self._start_or_arm(waiting)
+
+    @property
+    def _may_start(self) -> bool:
+        return self._open and not self._claiming and self._rest is None and len(self._running) < self._target
+
+    def _look(self) -> list[int] | None:
+        """When the messages of the next batch are ready; None when the database cannot say."""
         self._disarm()
-        if not self._open or self._claiming or len(self._running) >= self._target:
-            return
-        size = self.settings.max_batch_size
-        waiting = self._broker.first_waiting(self.settings.queue, size)
+        try:
+            return self._broker.first_waiting(self.settings.queue, self.settings.max_batch_size)
+        except (sqlite3.Error, StateError) as error:
+            self._read_failed(error)
+            return None
+
+    def _start_or_arm(self, waiting: list[int]) -> None:
         if not waiting:
             return
+        size = self.settings.max_batch_size
         due_ms = waiting[0] + round(self.settings.max_batch_timeout * 1000)
         if len(waiting) >= size:
             due_ms = min(due_ms, waiting[size - 1])
         if due_ms <= self._clock.now_ms():
             self._begin()
-        else:
-            # A full window counts as zero seen, so that only a message that is ready earlier leads to another look.
-            self._seen = len(waiting) if len(waiting) < size else -(2**62)
+        elif self._timer is None or due_ms != self._due_ms:
+            self._disarm()
+            self._window = waiting
             self._due_ms = due_ms
             self._timer = self._clock.call_at(due_ms, self.pump)
 
@@ -143,38 +165,65 @@ class QueueConsumer:
             self._timer.cancel()
             self._timer = None
 
+    def _read_failed(self, error: sqlite3.Error | StateError) -> None:
+        self._events.emit(
+            "store.failed", doing=f'read queue "{self.settings.queue}"', error=self._broker.explain(error)
+        )
+        if isinstance(error, StateError):  # the database was closed: there is nothing to come back to
+            self._ending.set()
+            self.hold()
+        elif self._rest is None and not self._ending.is_set():
+            self._rest = asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self.pump()
+
     # Run ----------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
+        self._disarm()
         self._claiming = True
         task = asyncio.get_running_loop().create_task(self._run_batch())
         self._running.add(task)
         task.add_done_callback(self._finished)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _finished(self, task: asyncio.Task[bool | None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._events.emit("consumer.failed", queue=self.settings.queue, error=repr(error))
-        self.pump()
+        failed = None
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self._events.emit("consumer.failed", queue=self.settings.queue, error=repr(error))
+            else:
+                failed = task.result()
+        if not self._open or self._rest is not None:
+            return
+        waiting = self._look()
+        if waiting is not None:
+            if failed is not None:
+                self._rescale(waiting, failed=failed)
+            if self._may_start:
+                self._start_or_arm(waiting)
 
-    async def _run_batch(self) -> None:
+    async def _run_batch(self) -> bool | None:
+        """Claim, deliver, settle. Returns whether the invocation failed; None when there was none."""
         settings = self.settings
         try:
             messages, metrics = await self._broker.claim(settings.queue, settings.max_batch_size)
         except (sqlite3.Error, StateError) as error:
-            self._events.emit("store.failed", doing=f'read queue "{settings.queue}"', error=str(error))
+            self._read_failed(error)
+            return None
+        finally:
             self._claiming = False
-            if not self._closed:
-                self._open = False  # the gate opens again below, so that the failure is not repeated in a tight loop
-                self._clock.call_at(self._clock.now_ms() + _CLAIM_AGAIN_MS, self._reopen)
-            return
-        self._claiming = False
         if not messages:
-            return  # another session was faster, or they expired
-        if len(self._running) < self._target:
-            self.pump()
+            return None  # another session was faster, or they expired
+        if not self._open:  # the gate was shut meanwhile: nothing was delivered, so no attempt counts
+            await self._write(give_back(messages))
+            return None
+        self.pump()  # there may be work for another invocation
         started = self._clock.now_ms()
-        outcome = await self._deliver(Batch(settings.queue, messages, metrics))
+        outcome = await self._call(Batch(settings.queue, messages, metrics))
+        ms = self._clock.now_ms() - started
         settlements = settle(
             messages,
             outcome,
@@ -182,35 +231,37 @@ class QueueConsumer:
             retry_delay=settings.retry_delay,
             dead_letter_queue=settings.dead_letter_queue,
         )
-        self._events.emit(
-            "batch.finished",
-            queue=settings.queue,
-            worker=self.worker,
-            acked=sum(1 for s in settlements if s.action == "ack"),
-            total=len(messages),
-            outcome=outcome.outcome,
-            error=outcome.error,
-            ms=self._clock.now_ms() - started,
-        )
-        await self._broker.settle(settings.queue, settlements, settings.dead_letter_queue)
-        self._rescale(failed=outcome.outcome != "ok")
+        if await self._write(settlements, settings.dead_letter_queue):
+            self._events.emit(
+                "batch.finished",
+                queue=settings.queue,
+                worker=self.worker,
+                acked=sum(1 for s in settlements if s.action == "ack"),
+                total=len(messages),
+                outcome=outcome.outcome,
+                error=outcome.error,
+                ms=ms,
+            )
+        return None if outcome.outcome == CANCELED else outcome.outcome != "ok"
 
-    def _reopen(self) -> None:
-        if not self._closed:
-            self.open()
+    async def _call(self, batch: Batch) -> BatchOutcome:
+        try:
+            return await self._deliver(batch)
+        except Exception as error:  # no doing of user code: say so, and let the messages come again
+            self._events.emit("consumer.failed", queue=batch.queue, error=repr(error))
+            return BatchOutcome("internalError", error=repr(error))
+
+    async def _write(self, settlements: Sequence[Settlement], dead_letter_queue: str | None = None) -> bool:
+        return await self._broker.settle(self.settings.queue, settlements, dead_letter_queue, self._ending)
 
     @property
     def _cap(self) -> int:
         return self.settings.max_concurrency or AUTO_CONCURRENCY_CAP
 
-    def _rescale(self, *, failed: bool) -> None:
-        size = self.settings.max_batch_size
-        if failed:
-            self._target = max(1, self._target - 1)
-            return
-        waiting = self._broker.first_waiting(self.settings.queue, size)
+    def _rescale(self, waiting: Sequence[int], *, failed: bool) -> None:
         now = self._clock.now_ms()
-        if len(waiting) >= size and waiting[-1] <= now:
-            self._target = min(self._cap, self._target + 1)
-        elif not waiting:
+        ready = sum(1 for moment in waiting if moment <= now)
+        if failed or not ready:
             self._target = max(1, self._target - 1)
+        elif ready >= self.settings.max_batch_size:
+            self._target = min(self._cap, self._target + 1)

@@ -10,6 +10,9 @@ are recorded with the message):
    handler failed                            -> retried after the batch's delay, else `retry_delay`
 5. otherwise                                 -> acknowledged
 
+A session that ends while the handler runs (outcome "canceled") has failed nobody: what the handler did not settle by a
+call is given back as it was, whatever `max_retries` says. Its attempt stays counted.
+
 A retry that would be delivery number `max_retries` + 2 goes to the dead letter queue instead, or is dropped when there
 is none. (`max_retries` counts redeliveries, so a message is delivered at most `max_retries` + 1 times.)
 """
@@ -23,7 +26,11 @@ from typing import Literal
 from wrangler_py.queues.limits import MAX_DELAY_SECONDS
 from wrangler_py.queues.message import BatchOutcome, Message
 
-Action = Literal["ack", "retry", "dead_letter", "drop"]
+#: The outcome of an invocation that the session's end cut off [workerd].
+CANCELED = "canceled"
+
+#: "release": given back as it was, the attempt counted. "unclaim": the same, for a message that was never delivered.
+Action = Literal["ack", "retry", "dead_letter", "drop", "release", "unclaim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class Settlement:
     reason: str
     #: "file:line" of the call in the user's code, where there was one.
     where: str | None = None
+    #: The delay that a call asked for, where it is not one that production allows and `delay_seconds` stands for it.
+    asked_seconds: int | None = None
 
 
 def settle(
@@ -52,17 +61,26 @@ def settle(
     """Decide for every message of a batch. `retry_delay` is in seconds."""
     settlements = []
     for message in messages:
-        retried, delay, reason, where = _decide(message.id, outcome)
-        action: Action
+        retried, asked, reason, where = _decide(message.id, outcome)
         if not retried:
-            action, delay = "ack", 0
-        elif message.attempts <= max_retries:
-            action = "retry"
-            delay = clamp_delay(retry_delay if delay is None else delay)
+            settlements.append(Settlement(message, "ack", 0, reason, where))
+        elif reason == CANCELED:
+            settlements.append(Settlement(message, "release", 0, reason))
+        elif message.attempts <= max_retries or outcome.outcome == CANCELED:
+            seconds = retry_delay if asked is None else asked
+            delay = clamp_delay(seconds)
+            settlements.append(
+                Settlement(message, "retry", delay, reason, where, None if seconds == delay else seconds)
+            )
         else:
-            action, delay = ("dead_letter" if dead_letter_queue else "drop"), 0
-        settlements.append(Settlement(message, action, delay or 0, reason, where))
+            action: Action = "dead_letter" if dead_letter_queue else "drop"
+            settlements.append(Settlement(message, action, 0, reason, where))
     return settlements
+
+
+def give_back(messages: Iterable[Message]) -> list[Settlement]:
+    """For messages that were claimed and not delivered after all."""
+    return [Settlement(message, "unclaim", 0, "not delivered") for message in messages]
 
 
 def _decide(message_id: str, outcome: BatchOutcome) -> tuple[bool, int | None, str, str | None]:

@@ -33,14 +33,13 @@ _ADD_TO_BACKLOG = """
     UPDATE queue SET backlog_count = backlog_count + ?, backlog_bytes = backlog_bytes + ? WHERE id = ?
 """
 _APPEND = """
-    INSERT INTO message (queue_id, id, content_type, body, created_ms, visible_ms) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO message (queue_id, id, content_type, created_ms, entered_ms, visible_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-# `created_ms >= ?` keeps what has outlived its retention from being delivered between two clean-ups.
 _CLAIM = """
     UPDATE message SET owner = ?, attempts = attempts + 1
     WHERE seq IN (
-        SELECT seq FROM message
-        WHERE queue_id = ? AND owner = 0 AND visible_ms <= ? AND created_ms >= ?
+        SELECT seq FROM message INDEXED BY message_waiting
+        WHERE queue_id = ? AND owner = 0 AND visible_ms <= ?
         ORDER BY visible_ms, seq LIMIT ?
     )
     RETURNING seq, id, created_ms, attempts, content_type, body, visible_ms
@@ -50,14 +49,24 @@ _FIRST_WAITING = """
 """
 _DELETE = "DELETE FROM message WHERE seq = ? AND owner = ?"
 _RETRY = "UPDATE message SET owner = 0, visible_ms = ? WHERE seq = ? AND owner = ?"
+_RELEASE = "UPDATE message SET owner = 0 WHERE seq = ? AND owner = ?"
+_UNCLAIM = "UPDATE message SET owner = 0, attempts = attempts - 1 WHERE seq = ? AND owner = ?"
 _MOVE = """
-    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, visible_ms = ? WHERE seq = ? AND owner = ?
+    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, entered_ms = ?, visible_ms = ? WHERE seq = ? AND owner = ?
 """
-_OLDEST = "SELECT created_ms FROM message WHERE queue_id = ? ORDER BY seq LIMIT 1"
+_OLDEST = "SELECT created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq LIMIT 1"
+_BY_AGE = "SELECT seq, created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq"
 _EXPIRE = """
     DELETE FROM message WHERE seq IN (
-        SELECT seq FROM message WHERE queue_id = ? AND created_ms < ? AND owner = 0 ORDER BY seq LIMIT ?
+        SELECT seq FROM message INDEXED BY message_age
+        WHERE queue_id = ? AND entered_ms < ? AND owner = 0 ORDER BY entered_ms LIMIT ?
     ) RETURNING length(body)
+"""
+_OLDEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms LIMIT 1"
+_LATEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms DESC LIMIT 1"
+_SET_BACK = """
+    UPDATE message SET entered_ms = entered_ms - :by, visible_ms = visible_ms - :by
+    WHERE seq IN (SELECT seq FROM message WHERE queue_id = :queue AND entered_ms > :now LIMIT :limit)
 """
 _RECOUNT = """
     UPDATE queue SET
@@ -147,22 +156,23 @@ def ensure_queue(
     return created, True
 
 
-def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> None:
-    """Store messages at the end of a queue."""
-    rows = [(queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], m.body, now_ms, m.visible_ms) for m in messages]
+def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> int:
+    """Store messages at the end of a queue. Returns how many bytes their bodies have."""
+    rows = [
+        (queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], now_ms, now_ms, m.visible_ms, m.body) for m in messages
+    ]
     if len(rows) == 1:
         connection.execute(_APPEND, rows[0])
     else:
         connection.executemany(_APPEND, rows)
-    connection.execute(_ADD_TO_BACKLOG, (len(rows), sum(len(m.body) for m in messages), queue_id))
+    size = sum(len(m.body) for m in messages)
+    connection.execute(_ADD_TO_BACKLOG, (len(rows), size, queue_id))
+    return size
 
 
-def claim(
-    connection: sqlite3.Connection, queue: QueueRecord, owner: int, now_ms: int, limit: int
-) -> tuple[Message, ...]:
+def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int, limit: int) -> tuple[Message, ...]:
     """Lease up to `limit` ready messages to `owner`, earliest ready first, and count the attempt."""
-    oldest = now_ms - queue.message_retention_period * 1000
-    rows = connection.execute(_CLAIM, (owner, queue.id, now_ms, oldest, limit)).fetchall()
+    rows = connection.execute(_CLAIM, (owner, queue_id, now_ms, limit)).fetchall()
     rows.sort(key=lambda row: (row[6], row[0]))  # RETURNING has no order of its own
     return tuple(
         Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body)
@@ -191,13 +201,22 @@ def retry(connection: sqlite3.Connection, owner: int, messages: Iterable[tuple[M
     connection.executemany(_RETRY, [(visible_ms, message.seq, owner) for message, visible_ms in messages])
 
 
+def release(connection: sqlite3.Connection, owner: int, messages: Iterable[Message], *, delivered: bool) -> None:
+    """Give messages back as they were before `owner` leased them. The attempt stays counted if they were delivered."""
+    connection.executemany(_RELEASE if delivered else _UNCLAIM, [(message.seq, owner) for message in messages])
+
+
 def move(
     connection: sqlite3.Connection, from_id: int, to: QueueRecord, owner: int, now_ms: int, messages: Iterable[Message]
 ) -> None:
-    """Put messages into another queue (a dead letter queue) with the same id, timestamp and body; attempts restart."""
+    """Put messages into another queue (a dead letter queue) with the same id, timestamp and body.
+
+    Attempts and retention begin anew. (Cloudflare docs: Queues > Dead Letter Queues: messages persist there for four
+    days, the default retention, before they are deleted.)
+    """
     visible_ms = now_ms + to.delivery_delay * 1000
     for message in messages:
-        if connection.execute(_MOVE, (to.id, visible_ms, message.seq, owner)).rowcount:
+        if connection.execute(_MOVE, (to.id, now_ms, visible_ms, message.seq, owner)).rowcount:
             size = len(message.body)
             connection.execute(_ADD_TO_BACKLOG, (-1, -size, from_id))
             connection.execute(_ADD_TO_BACKLOG, (1, size, to.id))
@@ -212,12 +231,40 @@ def expire(connection: sqlite3.Connection, queue: QueueRecord, now_ms: int, limi
     return len(sizes)
 
 
+def oldest_entered_ms(store: Store, queue_id: int) -> int | None:
+    """When the message that has been in a queue for the longest time came into it, or None when it is empty."""
+    rows = store.query(_OLDEST_ENTERED, (queue_id,))
+    return int(rows[0][0]) if rows else None
+
+
+def latest_entered_ms(store: Store, queue_id: int) -> int | None:
+    """When the last message came into a queue, or None when it is empty."""
+    rows = store.query(_LATEST_ENTERED, (queue_id,))
+    return int(rows[0][0]) if rows else None
+
+
+def set_back(connection: sqlite3.Connection, queue_id: int, now_ms: int, by_ms: int, limit: int) -> int:
+    """Bring up to `limit` messages that came from the future back by `by_ms`. Returns how many there were."""
+    parameters = {"queue": queue_id, "now": now_ms, "by": by_ms, "limit": limit}
+    return connection.execute(_SET_BACK, parameters).rowcount
+
+
 def oldest_ms(source: Store | sqlite3.Connection, queue_id: int) -> int | None:
-    """When the oldest message of a queue was sent, or None when it is empty."""
+    """When the message that has been in a queue for the longest time was sent, or None when the queue is empty."""
     rows = source.query(_OLDEST, (queue_id,)) if isinstance(source, Store) else source.execute(_OLDEST, (queue_id,))
     for row in rows:
         return int(row[0])
     return None
+
+
+def metrics_beside(connection: sqlite3.Connection, record: QueueRecord, batch: Sequence[Message]) -> QueueMetrics:
+    """Backlog of a queue without the messages of a batch that was just claimed from it."""
+    count = max(0, record.backlog_count - len(batch))
+    if not count:
+        return QueueMetrics(0, 0, None)
+    own = {message.seq for message in batch}
+    oldest = next((ms for seq, ms in connection.execute(_BY_AGE, (record.id,)) if seq not in own), None)
+    return QueueMetrics(count, max(0, record.backlog_bytes - sum(len(m.body) for m in batch)), oldest)
 
 
 def metrics(source: Store | sqlite3.Connection, queue: str) -> QueueMetrics:

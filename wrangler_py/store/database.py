@@ -39,6 +39,10 @@ _CLOSED = "the state database is closed"
 Operation = Callable[[sqlite3.Connection], T]
 
 
+#: What was submitted: the operation, who waits for it, and what to tell him when it fails.
+_Entry = tuple[Operation[Any], asyncio.Future[Any], Callable[[Exception], Exception] | None]
+
+
 class StateError(Exception):
     """The state folder cannot be used. The text says why and what to do next."""
 
@@ -57,7 +61,7 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._pending: list[tuple[Operation[Any], asyncio.Future[Any]]] = []
+        self._pending: list[_Entry] = []
         self._planned = False
         self._waits = 0  # for how many steps another process has kept the pending group waiting
         self._closed = False
@@ -79,21 +83,24 @@ class Store:
 
     # Writing ------------------------------------------------------------------------------------------------------
 
-    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+    def submit(
+        self, operation: Operation[T], explain: Callable[[Exception], Exception] | None = None
+    ) -> asyncio.Future[T]:
         """Run `operation(connection)` in the next group commit. The future is done after COMMIT.
 
         All operations of one turn of the event loop share one transaction. An operation must keep what it changes to
         the database and its return value: when another one of the group fails, it is run again by itself. Raises
         (through the future) what the operation raised, StateError when the database is closed, or sqlite3.Error (disk
-        full, locked by another process for more than BUSY_TIMEOUT_MS, ...); then nothing of it was written. An
-        operation whose future is cancelled before its turn is not run.
+        full, locked by another process for more than BUSY_TIMEOUT_MS, ...), each turned into what `explain` makes of
+        it; then nothing of it was written. An operation whose future is cancelled before its turn is not run.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        entry = (operation, future, explain)
         if self._closed:
-            future.set_exception(StateError(_CLOSED))
+            _reject(entry, StateError(_CLOSED))
             return future
-        self._pending.append((operation, future))
+        self._pending.append(entry)
         if not self._planned:
             self._planned = True
             loop.call_soon(self._turn)
@@ -130,7 +137,7 @@ class Store:
         while chunks:
             chunk = chunks[0]
             try:
-                results = self._transaction([operation for operation, _ in chunk])
+                results = self._transaction([entry[0] for entry in chunk])
             except _CannotBegin as refusal:
                 # No operation is to blame, and none would fare better by itself.
                 left = [entry for chunk in chunks for entry in chunk]
@@ -138,17 +145,18 @@ class Store:
                     self._waits += 1
                     self._pending = left
                     return False
-                for _, future in left:
-                    _reject(future, refusal.error)
+                for entry in left:
+                    _reject(entry, refusal.error)
                 break
             except Exception as error:
                 if len(chunk) > 1:  # each for itself, so that only the culprit fails
                     chunks = deque([entry] for entry in chunk)
                     continue
-                _reject(chunk[0][1], error)
+                _reject(chunk[0], error)
             else:
-                for (_, future), result in zip(chunk, results, strict=True):
-                    _resolve(future, result)
+                for entry, result in zip(chunk, results, strict=True):
+                    if not entry[1].done():
+                        entry[1].set_result(result)
             chunks.popleft()
         self._waits = 0
         return True
@@ -191,14 +199,10 @@ class Store:
         self._connection.close()
 
 
-def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+def _reject(entry: _Entry, error: Exception) -> None:
+    _, future, explain = entry
     if not future.done():
-        future.set_result(result)
-
-
-def _reject(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+        future.set_exception(explain(error) if explain else error)
 
 
 def open_store(folder: Path) -> Store:

@@ -1,0 +1,16 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from .harness import Room
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    """A session on a fresh state folder. The counters of every queue are compared with the table in the end."""
+    room = Room(tmp_path / "state")
+    yield room
+    for queue in room.store.query("SELECT name FROM queue"):
+        room.backlog(queue[0])
+    await room.close()
