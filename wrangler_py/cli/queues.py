@@ -139,17 +139,12 @@ def _print_one(name: str, project: Project, *, as_json: bool) -> None:
         inventory = take_inventory(store, project.workers)
         queue = inventory.queues.get(name)
         if queue is None:
-            raise CommandError(printable_lines(texts.no_such_queue(name, list(inventory.queues), project.folder)))
+            raise CommandError(texts.no_such_queue(name, list(inventory.queues), project.folder))
         count_messages(store, [queue], now_ms)
     if as_json:
         result_json(queue_object(queue, inventory))
     else:
         _print_queue(queue, inventory, now_ms)
-
-
-def printable_lines(text: str) -> str:
-    """`printable`, with the line breaks kept."""
-    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def _print_created(name: str, project: Project) -> None:
@@ -216,9 +211,9 @@ def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
     where = f"{counts.ready:,} ready, {counts.delayed:,} delayed, {counts.in_flight:,} in flight"
     total = plural(record.backlog_count if record else 0, "message")
     result(f"Backlog: {total} ({plural(record.backlog_bytes if record else 0, 'byte')}): {where}")
-    if queue.oldest_ms is not None:
-        age = max(0, now_ms - queue.oldest_ms) / 1000
-        past = " (past its retention: the next session deletes it)" if age > queue.message_retention_period else ""
+    if queue.oldest_ms is not None and queue.oldest_entered_ms is not None:
+        age, here = (now_ms - queue.oldest_ms) / 1000, (now_ms - queue.oldest_entered_ms) / 1000
+        past = " (past its retention: the next session deletes it)" if here > queue.message_retention_period else ""
         result(f"Oldest Message: {duration(age)} old, sent {rfc3339(queue.oldest_ms)}{past}")
 
 

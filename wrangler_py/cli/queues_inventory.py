@@ -51,8 +51,10 @@ class QueueEntry:
     #: None: the config names it, and no session has created it yet.
     record: QueueRecord | None = None
     counts: Counts = field(default_factory=lambda: Counts(0, 0, 0))
-    #: When the oldest message was sent (ms).
+    #: When the message that has waited longest was sent, and when it came into this queue (ms): a dead letter was sent
+    #: earlier. Retention counts from the second.
     oldest_ms: int | None = None
+    oldest_entered_ms: int | None = None
     producers: dict[str, ProducerEntry] = field(default_factory=dict)
     consumers: dict[str, ConsumerEntry] = field(default_factory=dict)
 
@@ -68,7 +70,7 @@ class QueueEntry:
 
     @property
     def delivery_paused(self) -> bool:
-        return self.record is not None and self.record.delivery_paused
+        return self.record is not None and bool(self.record.delivery_paused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ def count_messages(store: Store | None, queues: Iterable[QueueEntry], now_ms: in
         if store is not None and queue.record is not None:
             queue.counts = tables.counts(store, queue.record.id, now_ms)
             queue.oldest_ms = tables.oldest_ms(store, queue.record.id)
+            queue.oldest_entered_ms = tables.oldest_entered_ms(store, queue.record.id)
 
 
 def _entry(queues: dict[str, QueueEntry], name: str) -> QueueEntry:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wrangler_py.cli.output import printable
 from wrangler_py.queues.limits import (
     MAX_DELAY_SECONDS,
     MAX_RETENTION_SECONDS,
@@ -20,7 +21,7 @@ from wrangler_py.queues.limits import (
     QUEUE_NAME_PATTERN,
 )
 
-#: `[wpy]` How many existing names an error lists.
+#: [wpy] How many existing names an error lists.
 _MOST_NAMES = 20
 
 
@@ -43,7 +44,7 @@ def bad_name(name: str) -> str | None:
     if re.fullmatch(QUEUE_NAME_PATTERN, name):
         return None
     return (
-        f"Queue name '{name}' is invalid: it must have 1 to 63 lower-case letters, digits and hyphens, and begin and "
+        f"Queue name '{printable(name)}' is invalid: it must have 1 to 63 lower-case letters, digits and hyphens, and begin and "
         "end with a letter or digit. [code: 11003]"
     )
 
@@ -56,13 +57,13 @@ def name_taken(name: str) -> str:
 def no_such_queue(name: str, existing: Sequence[str], folder: Path) -> str:
     """First line [wrangler], with `wpy` for `wrangler`; then what exists [wpy]."""
     creates = f" To create it, run: wpy queues create {shlex.quote(name)}" if bad_name(name) is None else ""
-    lines = [f'Queue "{name}" does not exist.{creates}']
+    lines = [f'Queue "{printable(name)}" does not exist.{creates}']
     near = difflib.get_close_matches(name, existing, n=1)
     if near:
-        lines.append(f'  Did you mean "{near[0]}"?')
+        lines.append(f'  Did you mean "{printable(near[0])}"?')
     if existing:
         more = f" and {len(existing) - _MOST_NAMES} more" if len(existing) > _MOST_NAMES else ""
-        lines.append(f"  Existing queues: {', '.join(existing[:_MOST_NAMES])}{more}")
+        lines.append(f"  Existing queues: {', '.join(map(printable, existing[:_MOST_NAMES]))}{more}")
     else:
         lines.append(f"  There are no queues yet in {folder}.")
     return "\n".join(lines)

@@ -1,0 +1,189 @@
+"""The `wpy` command itself: help, exit codes, what it imports, completion."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wrangler_py import __version__
+
+COMMANDS = ("dev", "queues", "cron")
+#: The whole of "wpy": the commands and their own commands.
+HELPED = (
+    [],
+    ["dev"],
+    ["queues"],
+    ["queues", "create"],
+    ["queues", "list"],
+    ["queues", "describe"],
+    ["queues", "info"],
+    ["cron"],
+)
+
+
+def imported(project, *arguments: str) -> set[str]:
+    """The top-level modules that `wpy ...` imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "wrangler_py", *arguments],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    names = re.findall(r"^import time:.*\|\s*([\w.]+)$", done.stderr, re.M)
+    assert "wrangler_py.cli.main" in names
+    return {name.split(".")[0] for name in names}
+
+
+class TestHelp:
+    @pytest.mark.parametrize("option", ["-h", "--help"])
+    @pytest.mark.parametrize("command", HELPED, ids=" ".join)
+    def test_every_command_has_help(self, project, command, option):
+        done = project.wpy(*command, option)
+        assert done.code == 0
+        assert done.out.startswith(f"Usage: {' '.join(['wpy', *command])} ")
+        assert "-h, --help" in done.out
+
+    @pytest.mark.parametrize("command", [[], ["queues"]], ids=["wpy", "wpy queues"])
+    def test_a_group_alone_shows_its_help(self, project, command):
+        """wrangler ends with 0 there."""
+        alone = project.wpy(*command)
+        assert (alone.code, alone.err) == (0, "")
+        assert alone.out == project.wpy(*command, "--help").out
+
+    def test_help_names_all_commands(self, project):
+        listed = re.findall(r"^  (\w+)  +\S", project.wpy("--help").out.split("Commands:")[1], re.M)
+        assert listed == list(COMMANDS)
+
+    @pytest.mark.parametrize("option", ["-v", "--version"])
+    def test_version(self, project, option):
+        done = project.wpy(option)
+        assert (done.code, done.out) == (0, f"wpy {__version__}\n")
+
+    def test_nothing_is_created(self, project):
+        for command in HELPED:
+            project.wpy(*command, "--help")
+        assert project.files() == []
+
+
+class TestImports:
+    def test_help_imports_nothing_heavy(self, project):
+        heavy = {"rich", "pydantic", "uvicorn", "starlette", "croniter", "watchfiles", "json5", "sqlite3", "asyncio"}
+        assert not heavy & imported(project, "--help")
+
+    def test_dev_is_parsed_without_typer(self, project):
+        """Its start is measured in hundredths of a second; typer and what it brings would take ten of them."""
+        assert not {"typer", "pydantic", "rich"} & imported(project, "dev", "--help")
+
+
+class TestWrongCommandLines:
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            (["queus"], "No such command 'queus'. Did you mean 'queues'?"),
+            (["dve"], "No such command 'dve'. Did you mean 'dev'?"),
+            (["deploy"], "No such command 'deploy'."),
+            (["queues", "lst"], "No such command 'lst'. Did you mean 'list'?"),
+            (["queues", "descibe", "q"], "No such command 'descibe'. Did you mean 'describe'?"),
+            (["queues", "create"], "Missing argument"),
+            (["queues", "create", "a", "b"], "unexpected extra argument"),
+            (["queues", "create", "a", "--delivery-delay-secs", "soon"], "--delivery-delay-secs"),
+            (["queues", "list", "--jsn"], "--jsn"),
+            (["--nope"], "--nope"),
+            (["dev", "--nope"], "--nope"),
+            (["dev", "--port", "65536"], "--port"),
+            (["dev", "--port", "http"], "--port"),
+            (["dev", "--log-level", "loud"], "'debug', 'info', 'log', 'warn', 'error', 'none'"),
+            (["dev", "--var", "NAME"], '"NAME" is not of the form KEY:VALUE'),
+            (["dev", "--var", ":value"], '":value" is not of the form KEY:VALUE'),
+            (["dev", "a.py", "b.py"], "unexpected extra argument"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_ends_with_2_and_says_what_is_wrong(self, project, arguments, text):
+        done = project.wpy(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert text in " ".join(done.err.split())
+        assert "Usage: wpy" in done.err
+        assert project.files() == []
+
+    def test_dev_without_a_config_ends_with_1(self, project):
+        done = project.wpy("dev")
+        assert done.code == 1
+        assert "No wrangler.json" in done.out + done.err
+        assert project.files() == []
+
+
+class TestCompletion:
+    def complete(self, project, line: str) -> list[str]:
+        words = line.split(" ")
+        done = project.wpy(
+            env={"_WPY_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+        )
+        assert done.code == 0
+        return done.out.split()
+
+    def test_commands(self, project):
+        assert self.complete(project, "wpy ") == list(COMMANDS)
+        assert self.complete(project, "wpy q") == ["queues"]
+
+    def test_commands_of_a_group(self, project):
+        assert self.complete(project, "wpy queues ") == ["create", "list", "describe", "info"]
+        assert self.complete(project, "wpy queues d") == ["describe"]
+
+    def test_options(self, project):
+        assert "--json" in self.complete(project, "wpy queues list --")
+        assert self.complete(project, "wpy queues create q --del") == ["--delivery-delay-secs"]
+
+    def test_options_of_dev(self, project):
+        assert self.complete(project, "wpy dev --p") == ["--port", "--persist-to"]
+        assert self.complete(project, "wpy dev --port 1 --no-c") == ["--no-cron"]
+        assert self.complete(project, "wpy dev src/") == []
+
+    def test_show_completion(self, project):
+        bash = shutil.which("bash")
+        if bash is None:
+            pytest.skip("no bash")
+        # `exit` keeps bash from replacing itself: the shell is found by looking at the parent process.
+        script = f'"{sys.executable}" -m wrangler_py --show-completion; exit $?'
+        done = subprocess.run([bash, "-c", script], cwd=project.root, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert "_WPY_COMPLETE=complete_bash" in done.stdout
+        assert "complete -o default -F _wpy_completion wpy" in done.stdout
+
+
+class TestOutput:
+    def test_an_encoding_without_the_characters_is_no_crash(self, project):
+        done = project.queues("create", "jobs", env={"PYTHONIOENCODING": "latin-1"})
+        assert done.code == 0
+        assert r"\u2705 Created queue 'jobs'" in done.out
+
+    def test_a_reader_that_leaves_is_no_crash(self, project):
+        read, write = os.pipe()
+        os.close(read)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "wrangler_py", "queues", "list"],
+                cwd=project.root,
+                stdout=write,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+        finally:
+            os.close(write)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "BrokenPipe" not in done.stderr
+
+    def test_python_dash_m_and_the_script_are_one(self, project):
+        script = Path(sys.executable).with_name("wpy")
+        if not script.exists():
+            pytest.skip("the console script is not installed here")
+        by_script = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60)
+        assert by_script.stdout == project.wpy("--help").out
