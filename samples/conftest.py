@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-
 from dev_server import DevServer, has_report
 
 #: Starts `wpy dev` in the sample's folder with the given arguments, and returns when it is ready.

@@ -36,7 +36,7 @@ def test_the_samples_are_there() -> None:
 def test_the_samples_own_tests_pass(sample: Path) -> None:
     outer = {name for name in os.environ if name.startswith(("PYTEST_", "COV_"))}
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", "-q", "tests"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests"],
         cwd=sample,
         env={name: value for name, value in os.environ.items() if name not in outer},
         capture_output=True,
