@@ -58,7 +58,7 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     metavar="N",
     help=f"The port ({DEFAULT_PORT}, or the next free one; 0: any).",
 )
-@click.option("--ip", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen on.")
+@click.option("--ip", metavar="ADDRESS", help="The address to listen on (127.0.0.1).")
 @click.option(
     "--persist-to",
     type=_PATH,
@@ -105,7 +105,7 @@ def dev(
     config: tuple[Path, ...],
     env: str | None,
     port: int | None,
-    ip: str,
+    ip: str | None,
     persist_to: Path | None,
     var: dict[str, str],
     log_level: LogLevel,

@@ -10,9 +10,10 @@ import signal
 import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from wrangler_py.clock import SessionClock
+from wrangler_py.clock import SessionClock, SystemClock
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems
@@ -52,7 +53,12 @@ class StartError(Exception):
 def read_config(options: DevOptions) -> SessionConfig:
     """The session's config. Raises ConfigError."""
     return load_session(
-        options.configs, cwd=options.cwd, script=options.script, env=options.env, var_overrides=options.vars
+        options.configs,
+        cwd=options.cwd,
+        script=options.script,
+        env=options.env,
+        var_overrides=options.vars,
+        today=datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date(),
     )
 
 
@@ -77,6 +83,9 @@ class DevSession:
         self._stop = asyncio.Event()
         self._restart_watch = asyncio.Event()
         self._url = ""
+        section = config.workers[0].dev
+        self._ip = options.ip or section.ip or "127.0.0.1"
+        self._port = section.port if options.port is None else options.port
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
@@ -89,8 +98,8 @@ class DevSession:
         try:
             session = open_session(store, self._clock.now_ms())
             self._refuse_second_consumer(store, session)
-            sock = bind(self._options.ip, self._options.port)
-            self._url = f"http://{_public_host(self._options.ip)}:{sock.getsockname()[1]}"
+            sock = bind(self._ip, self._port)
+            self._url = f"http://{_public_host(self._ip)}:{sock.getsockname()[1]}"
             self._build(store, session)
             server = HttpServer(self._front_door, sock)
             with self._signals():
@@ -122,7 +131,7 @@ class DevSession:
             token, {**clock_calls(self._clock), **cron_calls(self._crons), **queue_calls(self._workers)}
         )
         session.announce(self._url, token)
-        hosts = LOCAL_HOSTS | {self._options.ip, f"[{self._options.ip}]"}
+        hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
         self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts)
 
     def _make_worker(self, config: WorkerConfig) -> HostedWorker:
@@ -216,9 +225,9 @@ class DevSession:
         print_banner(terminal)
         if config.warnings:
             terminal.line(format_problems(list(config.warnings), color=terminal.style.color))
-        if not self._options.ip.startswith(_LOOPBACK):
+        if not self._ip.startswith(_LOOPBACK):
             terminal.warn(
-                f"--ip {self._options.ip}: other machines can reach this session, and so send messages and run crons. "
+                f"--ip {self._ip}: other machines can reach this session, and so send messages and run crons. "
                 "Leave --ip out to serve this machine only."
             )
         print_bindings(terminal, config)
