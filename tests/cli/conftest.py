@@ -47,11 +47,6 @@ class Done:
         return self.out.splitlines()
 
 
-def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    return {**kept, **(more or {})}
-
-
 class Project:
     """A folder to run commands in."""
 
@@ -83,7 +78,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, "-m", "wrangler_py", *arguments],
             cwd=cwd or self.root,
-            env=environment(env),
+            env=self.environment(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -95,6 +90,12 @@ class Project:
 
     def queues(self, *arguments: str, **options: Any) -> Done:
         return self.wpy("queues", *arguments, **options)
+
+    @staticmethod
+    def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment without what would change the output, and with `more`."""
+        kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        return {**kept, **(more or {})}
 
     def files(self) -> list[str]:
         """Everything there is in the project's folder."""

@@ -152,14 +152,12 @@ class TestListOnATerminal:
         import struct
         import termios
 
-        from .conftest import environment
-
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-m", "wrangler_py", "queues", "list"],
             cwd=project.root,
-            env=environment({"TERM": "xterm", **dict(env)}),
+            env=project.environment({"TERM": "xterm", **dict(env)}),
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=subprocess.DEVNULL,

@@ -97,7 +97,11 @@ def list_(
     persist_to: PersistToOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the queues, with their backlog."""
+    """List the queues, with their backlog.
+
+    A queue that only the config names is listed with the id "-": the next `wpy dev` creates it. --json prints an array
+    of what `wpy queues describe --json` prints for one queue.
+    """
     with errors_told():
         project = find_project(config, env, persist_to)
         with reading(project.folder) as store:
@@ -120,7 +124,15 @@ def describe(
     persist_to: PersistToOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a queue's settings, producers, consumers and backlog."""
+    """Show a queue's settings, producers, consumers and backlog.
+
+    --json prints Cloudflare's queue object: queue_id, queue_name, created_on, modified_on, producers,
+    producers_total_count, consumers, consumers_total_count, settings (delivery_delay, delivery_paused,
+    message_retention_period). queue_id, created_on and modified_on are null while only the config names the queue.
+    To these wpy adds: backlog (backlog_count, backlog_bytes, oldest_message_timestamp_ms, ready, delayed, in_flight),
+    dead_letter_queue_of (queues whose dead letters come here), bindings of each producer, and sessions (pid, url) of
+    each producer and consumer that a `wpy dev` runs.
+    """
     with errors_told():
         _print_one(name, find_project(config, env, persist_to), as_json=json)
 
@@ -134,8 +146,8 @@ def _refuse(problem: str | None) -> None:
 
 
 def _print_one(name: str, project: Project, *, as_json: bool) -> None:
-    now_ms = SystemClock().now_ms()
     with reading(project.folder) as store:
+        now_ms = SystemClock().now_ms()  # after the moment of the state: what was ready in it is ready now
         inventory = take_inventory(store, project.workers)
         queue = inventory.queues.get(name)
         if queue is None:
