@@ -8,13 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrangler_py import clock as clock_module
-from wrangler_py.clock import SystemClock, VirtualClock, sleep, sleep_until
+from wrangler_py.clock import SystemClock, VirtualClock, sleep_until
 
 # SystemClock ----------------------------------------------------------------------------------------------------------
 
 
 def wall_ms():
     return time.time_ns() // 1_000_000
+
+
+async def sleep(clock, seconds):
+    done = asyncio.Event()
+    timer = clock.call_later(seconds, done.set)
+    try:
+        await done.wait()
+    finally:
+        timer.cancel()
 
 
 def test_the_system_clock_is_the_wall_clock_in_whole_milliseconds():

@@ -44,16 +44,6 @@ class Clock(Protocol):
         ...
 
 
-async def sleep(clock: Clock, seconds: float, *, recurring: bool = False) -> None:
-    """Wait until `seconds` have gone by on `clock`. `recurring` as in `Clock.call_at`."""
-    done = asyncio.Event()
-    timer = clock.call_later(seconds, done.set, recurring=recurring)
-    try:
-        await done.wait()
-    finally:
-        timer.cancel()
-
-
 async def sleep_until(clock: Clock, when_ms: int, *, recurring: bool = False) -> None:
     """Wait until `clock` has reached `when_ms`. `recurring` as in `Clock.call_at`."""
     done = asyncio.Event()

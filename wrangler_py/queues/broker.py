@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from wrangler_py.clock import Clock, sleep
+from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
@@ -59,6 +59,8 @@ class Broker:
         self.on_unheard: Callable[[str], None] = self._say_unconsumed
         self._unconsumed: set[str] = set()
         self._told: dict[tuple[str, str], int] = {}
+        self._latest_ms = clock.now_ms()
+        self._look = asyncio.Event()
 
     # Queues -------------------------------------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class Broker:
         Raises QueueSendError when a limit is broken, at once, or when the disk refuses, through the future.
         """
         check_limits(messages, delay_seconds, batch=batch)
-        now = self._clock.now_ms()
+        now = self._now()
         ids = [os.urandom(16) for _ in messages]
         ready: list[int] = []
 
@@ -168,7 +170,7 @@ class Broker:
 
         What has outlived the queue's retention is deleted first. Raises sqlite3.Error or StateError.
         """
-        now = self._clock.now_ms()
+        now = self._now()
 
         def operation(connection: sqlite3.Connection) -> tuple[tuple[Message, ...], QueueMetrics, int]:
             record = tables.find_queue(connection, queue)
@@ -201,7 +203,7 @@ class Broker:
         ending = ending or asyncio.Event()
         while True:
             last_time = ending.is_set()
-            now = self._clock.now_ms()
+            now = self._now()
             try:
                 target, created = await self._store.submit(
                     lambda c, now=now: self._write(c, queue, settlements, dead_letter_queue, now)  # type: ignore[misc]
@@ -316,7 +318,19 @@ class Broker:
                 self._say_failed("look after the queues", self.explain(error))
             for listener in list(self._listeners.values()):
                 listener(())
-            await sleep(self._clock, _LOOK_EVERY_S, recurring=True)
+            timer = self._clock.call_later(_LOOK_EVERY_S, self._look.set, recurring=True)
+            try:
+                await self._look.wait()
+            finally:
+                timer.cancel()
+            self._look.clear()
+
+    def _now(self) -> int:
+        now = self._clock.now_ms()
+        if now < self._latest_ms - _CLOCK_TOLERANCE_MS:
+            self._look.set()
+        self._latest_ms = now
+        return now
 
     # Saying what failed -------------------------------------------------------------------------------------------
 
