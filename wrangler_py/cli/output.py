@@ -61,6 +61,12 @@ def warning(text: str) -> None:
     typer.echo(f"{style('▲ [WARNING]', 'yellow')} {text}", err=True, color=style.color)
 
 
+def hint(text: str) -> None:
+    """How to read the result, where that is not plain."""
+    style = Style(wants_color(sys.stderr))
+    typer.echo(style(text, "dim"), err=True, color=style.color)
+
+
 def error(text: str) -> None:
     """Why the command failed, in the form of wrangler's errors."""
     style = Style(wants_color(sys.stderr))

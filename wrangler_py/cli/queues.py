@@ -12,12 +12,12 @@ from wrangler_py.cli.output import (
     CommandError,
     duration,
     errors_told,
+    hint,
     plural,
     printable,
     result,
     result_json,
     table,
-    warning,
 )
 from wrangler_py.cli.queues_inventory import (
     ConsumerEntry,
@@ -191,7 +191,7 @@ def _print_list(inventory: Inventory) -> None:
         )
     table(header, rows, optional=("created_on", "modified_on", "id"))
     if any(queue.record is None for queue in inventory.queues.values()):
-        warning(f'A queue with the id "{_NOT_YET}" stands in the config only; the next `wpy dev` creates it.')
+        hint(f'A queue with the id "{_NOT_YET}" stands in the config only; the next `wpy dev` creates it.')
 
 
 def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
