@@ -56,6 +56,48 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (session_id, role, queue, worker, detail)
     ) WITHOUT ROWID;
     """,
+    # 2: what Cloudflare's REST API keeps: consumers made through it, leases of pull consumers, event subscriptions.
+    #
+    # `consumer` holds one row a queue, as production allows one consumer; those that a config names stand in `attachment`
+    # for as long as their session lives. A message that a pull consumer holds has the owner -1, and its row in `lease` says
+    # until when. A lease outlives its end (state 'expired'), because production accepts a late acknowledgement.
+    # `message.source` (0 a Worker, 1 the REST API) and `delay_seconds` (the delay asked for) are shown with a pulled message.
+    """
+    ALTER TABLE queue ADD COLUMN jurisdiction TEXT;
+    ALTER TABLE queue ADD COLUMN purge_started_ms INTEGER;
+    ALTER TABLE queue ADD COLUMN purge_ended_ms INTEGER;
+    ALTER TABLE message ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN delay_seconds INTEGER;
+    CREATE TABLE consumer (
+        id TEXT PRIMARY KEY,
+        queue_id INTEGER NOT NULL UNIQUE,
+        type TEXT NOT NULL CHECK (type IN ('worker', 'http_pull')),
+        script TEXT NOT NULL DEFAULT '',
+        environment TEXT NOT NULL DEFAULT '',
+        dead_letter_queue TEXT,
+        created_ms INTEGER NOT NULL,
+        settings TEXT NOT NULL DEFAULT '{}'
+    );
+    CREATE TABLE lease (
+        id BLOB PRIMARY KEY,
+        queue_id INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'expired', 'settled')),
+        until_ms INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX lease_until ON lease (state, until_ms);
+    CREATE INDEX lease_message ON lease (seq);
+    CREATE TABLE event_subscription (
+        id TEXT PRIMARY KEY,
+        queue_id TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        modified_ms INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        enabled INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        events TEXT NOT NULL
+    );
+    """,
 )
 
 VERSION = len(MIGRATIONS)
