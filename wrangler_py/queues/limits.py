@@ -3,7 +3,9 @@
 Sources: [limits] https://developers.cloudflare.com/queues/platform/limits/ (KB means 1000 bytes),
 [config] https://developers.cloudflare.com/queues/configuration/configure-queues/,
 [errors] https://developers.cloudflare.com/queues/reference/error-codes/, [workerd] src/workerd/api/queue.c++,
-[miniflare] workers/queues/broker.worker.ts of miniflare 4.20260426.
+[miniflare] workers/queues/broker.worker.ts of miniflare 4.20260426,
+[pull] https://developers.cloudflare.com/queues/configuration/pull-consumers/,
+[api] https://developers.cloudflare.com/api/resources/queues/ and what it was seen to answer, [wpy] ours.
 """
 
 from __future__ import annotations
@@ -18,6 +20,18 @@ MAX_RETENTION_SECONDS = 1_209_600  # [config]; 14 days
 DEFAULT_RETENTION_SECONDS = 345_600  # [config]; 4 days
 DEFAULT_DELIVERY_DELAY_SECONDS = 0  # [config]
 
+MAX_BATCH_SIZE = 100  # [limits]; messages in one batch or one pull
+MAX_BATCH_TIMEOUT_MS = 60_000  # [limits]
+MAX_RETRIES = 100  # [limits]
+DEFAULT_BATCH_SIZE = 10  # [config]
+DEFAULT_BATCH_TIMEOUT_MS = 5_000  # [config]
+DEFAULT_RETRIES = 3  # [config]
+DEFAULT_RETRY_DELAY_SECONDS = 0  # [config]
+
+DEFAULT_PULL_BATCH_SIZE = 5  # [pull]
+MAX_VISIBILITY_TIMEOUT_MS = 43_200_000  # [pull]; 12 h
+DEFAULT_VISIBILITY_TIMEOUT_MS = 30_000  # [pull]
+
 #: Invocations of one consumer at a time when `max_concurrency` is unset. Production scales up to 250 [limits]; a
 #: laptop is served better by fewer.
 AUTO_CONCURRENCY_CAP = 10
@@ -31,6 +45,7 @@ QUEUE_NAME_PATTERN = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 #: Production's names for what a queue service refuses [errors]; the texts are wpy's, with the numbers that matter.
 QUEUE_NOT_FOUND = 10104
+QUEUE_ID_MALFORMED = 10107
 BATCH_DELAY_INVALID = 10202
 MESSAGE_METADATA_INVALID = 10203
 MESSAGE_SIZE_OUT_OF_BOUNDS = 10204
@@ -103,3 +118,117 @@ def dropped_message(message_id: str, queue: str, attempts: int) -> str:
 
 def multiple_consumers(queue: str, first: str, second: str) -> str:
     return f'Multiple consumers defined for queue "{queue}": "{first}" and "{second}"'
+
+
+# What Cloudflare's REST API refuses -----------------------------------------------------------------------------------
+
+
+class Refusal(Exception):
+    """A call of the REST API that the queues refuse. Nothing of it was done.
+
+    `code` and `text` as the API gives them, `status` its HTTP status.
+    """
+
+    def __init__(self, status: int, code: int, text: str) -> None:
+        self.status = status
+        self.code = code
+        self.text = text
+        super().__init__(f"{text} [code: {code}]")
+
+
+def queue_unknown(queue_id: str) -> Refusal:
+    return Refusal(404, 11000, f"Queue {queue_id} not found.")  # [api] the code; the text is wpy's
+
+
+def queue_unknown_to_messages() -> Refusal:
+    return Refusal(404, QUEUE_NOT_FOUND, "Queue does not exist")  # [api]
+
+
+def queue_name_invalid(name: str) -> Refusal:
+    text = "it must have 1 to 63 lower-case letters, digits and hyphens, and begin and end with a letter or digit."
+    return Refusal(400, 11003, f"Queue name '{name}' is invalid: {text}")  # [api] up to the colon
+
+
+def queue_name_fixed(name: str) -> Refusal:
+    return Refusal(400, 11003, f"Queue name '{name}' cannot be changed.")  # [config] the rule; the text is wpy's
+
+
+def jurisdiction_fixed(name: str) -> Refusal:
+    return Refusal(400, 100128, f"The jurisdiction of queue '{name}' cannot be changed.")  # [api] the rule
+
+
+def queue_name_taken(name: str) -> Refusal:
+    text = f"Queue name '{name}' is already taken. Please use a different name and try again."  # [api]
+    return Refusal(400, 11009, text)
+
+
+def queue_is_bound(name: str, workers: str) -> Refusal:
+    text = (  # [api]
+        f"Cannot delete queue '{name}' that is still referenced by a binding in a Worker. "
+        f"Unbind queue '{name}' from the Workers '{workers}'; then try again."
+    )
+    return Refusal(400, 11005, text)
+
+
+def queue_takes_dead_letters(name: str) -> Refusal:
+    return Refusal(400, 11005, f"Cannot delete queue '{name}' that serves as dead letter queue for consumers")  # [api]
+
+
+def consumer_exists(queue: str) -> Refusal:
+    return Refusal(400, 11004, f"Queue '{queue}' already has a consumer.")  # [api]
+
+
+def consumer_unknown(consumer_id: str) -> Refusal:
+    return Refusal(404, 11006, f"Consumer {consumer_id} not found.")  # [api] the code; the text is wpy's
+
+
+def consumer_in_config(worker: str, queue: str) -> Refusal:
+    text = (  # [wpy]
+        f"Worker '{worker}' consumes queue '{queue}' because the config of a running session says so. "
+        "Remove it from queues.consumers there: the session lets go of the queue at once."
+    )
+    return Refusal(400, 0, text)
+
+
+def consumer_settings_invalid(text: str) -> Refusal:
+    return Refusal(400, 100127, text)  # [api] the code; the text is wpy's
+
+
+def queue_settings_invalid(text: str) -> Refusal:
+    return Refusal(400, 100128, text)  # [api] the code; the text is wpy's
+
+
+def dead_letter_queue_is_itself(queue: str) -> str:
+    return f'Dead letter queue for queue "{queue}" cannot be itself'  # [miniflare]
+
+
+def pull_not_enabled() -> Refusal:
+    return Refusal(405, 0, "messages cannot be pulled unless http_pull mode is enabled")  # [api]
+
+
+def delivery_is_paused() -> Refusal:
+    return Refusal(409, 0, "queue_delivery_paused")  # [pull]
+
+
+def subscription_unknown() -> Refusal:
+    return Refusal(404, 0, "No subscription with this ID")  # [api]
+
+
+def subscription_exists(source: str) -> Refusal:
+    return Refusal(405, 0, f"Event source {source} does not support multiple subscriptions")  # [api] in part
+
+
+#: What is said of a lease that cannot be settled; production's words are not documented [wpy].
+LEASE_UNKNOWN = "lease is unknown: its message was acknowledged, dead-lettered or purged, or never leased"
+LEASE_FOREIGN = "lease belongs to another queue"
+LEASE_SETTLED = "lease was settled already: its message was retried"
+LEASE_LOST = "lease has expired and its message is being delivered again"
+LEASE_MOVED = "message is no longer in this queue"
+
+#: What is said of a `ref` that cannot be purged [wpy].
+REF_GONE = "message is no longer in the queue"
+REF_IN_FLIGHT = "message is being delivered and was not purged"
+
+
+def ref_malformed(ref: str) -> str:
+    return f"{ref!r} is not a ref of a peeked message"
