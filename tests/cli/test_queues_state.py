@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from wrangler_py.queues import tables
+from wrangler_py.store.schema import MIGRATIONS, VERSION
 
 #: Another process that has the state open as a session has it, and sends without a pause until its input ends.
 WRITER = """
@@ -17,6 +18,7 @@ import select, sys
 from pathlib import Path
 from wrangler_py.clock import SystemClock
 from wrangler_py.queues import tables
+from wrangler_py.store.schema import MIGRATIONS, VERSION
 from wrangler_py.queues.tables import NewMessage
 from wrangler_py.store.database import open_store
 from wrangler_py.store.sessions import open_session
@@ -231,6 +233,19 @@ class TestFolders:
         with closing(sqlite3.connect(self.file)) as connection:
             assert list(connection.iterdump()) == before
             assert connection.execute("PRAGMA user_version").fetchone() == (999,)
+
+    @pytest.mark.skipif(VERSION == 1, reason="there is no older format yet")
+    @pytest.mark.parametrize("command", [["list"], ["describe", "jobs"], ["create", "more"]])
+    def test_older_format_is_brought_up_to_date(self, project, command):
+        self.file.unlink()
+        with closing(sqlite3.connect(self.file)) as connection:
+            connection.executescript(MIGRATIONS[0])
+            values = "INSERT INTO queue (name, uuid, created_ms, modified_ms) VALUES ('jobs', 'abc', 1, 1)"
+            connection.execute(values)
+            connection.execute("PRAGMA user_version = 1")
+            connection.commit()
+        assert project.queues(*command).code == 0
+        assert "jobs" in self.names(project.queues("list", "--json"))
 
     def test_file_that_another_process_is_about_to_fill(self, project):
         self.file.write_bytes(b"")
