@@ -107,7 +107,17 @@ class Broker:
             record, _ = tables.ensure_queue(connection, queue, now)
             delay = record.delivery_delay if delay_seconds is None else delay_seconds
             ready[:] = [now + (delay if m.delay_seconds is None else m.delay_seconds) * 1000 for m in messages]
-            new = [NewMessage(i, m.content_type, m.body, at) for i, m, at in zip(ids, messages, ready, strict=True)]
+            new = [
+                NewMessage(
+                    i,
+                    m.content_type,
+                    m.body,
+                    at,
+                    m.source,
+                    delay_seconds if m.delay_seconds is None else m.delay_seconds,
+                )
+                for i, m, at in zip(ids, messages, ready, strict=True)
+            ]
             size = tables.append(connection, record.id, now, new)
             oldest = tables.oldest_ms(connection, record.id)
             return QueueMetrics(record.backlog_count + len(new), record.backlog_bytes + size, oldest)
@@ -141,14 +151,18 @@ class Broker:
         """The queue's backlog at this moment."""
         return tables.metrics(self._store, queue)
 
-    def _announce(self, queue: str, ready: Sequence[int]) -> None:
-        if not ready:
-            return
+    def wake(self, queue: str, ready: Sequence[int] = ()) -> None:
+        """Have whoever delivers the queue, here or in another session, look at it: its settings have changed, or it has
+        got messages that are ready at these moments (ms)."""
         listener = self._listeners.get(queue)
         if listener is not None:
             listener(ready)
         else:
             self.on_unheard(queue)
+
+    def _announce(self, queue: str, ready: Sequence[int]) -> None:
+        if ready:
+            self.wake(queue, ready)
 
     def _say_unconsumed(self, queue: str) -> None:
         if queue not in self._unconsumed:
@@ -159,9 +173,9 @@ class Broker:
 
     def first_waiting(self, queue: str, limit: int) -> list[int]:
         """When the first `limit` waiting messages become (or became) ready, in order (ms). None while the delivery of
-        the queue is paused. Raises sqlite3.Error or StateError."""
+        the queue is paused or somebody pulls it over HTTP. Raises sqlite3.Error or StateError."""
         record = tables.find_queue(self._store, queue)
-        if record is None or record.delivery_paused:
+        if record is None or record.delivery_paused or tables.is_pulled(self._store, record.id):
             return []
         return tables.first_waiting(self._store, record.id, limit)
 
@@ -174,7 +188,7 @@ class Broker:
 
         def operation(connection: sqlite3.Connection) -> tuple[tuple[Message, ...], QueueMetrics, int]:
             record = tables.find_queue(connection, queue)
-            if record is None or record.delivery_paused:
+            if record is None or record.delivery_paused or tables.is_pulled(connection, record.id):
                 return (), QueueMetrics(0, 0, None), 0
             expired = tables.expire(connection, record, now, _CHUNK)
             if expired:
@@ -238,7 +252,9 @@ class Broker:
         by_action: dict[str, list[Settlement]] = {}
         for s in settlements:
             by_action.setdefault(s.action, []).append(s)
-        source, _ = tables.ensure_queue(connection, queue, now)
+        source = tables.find_queue(connection, queue)
+        if source is None:  # deleted meanwhile, and its messages with it
+            return None, False
         if gone := by_action.get("ack", []) + by_action.get("drop", []):
             tables.delete(connection, source.id, self._owner, [s.message for s in gone])
         if again := by_action.get("retry"):

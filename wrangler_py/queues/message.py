@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ContentType = Literal["json", "text", "bytes", "v8"]
+#: Where a message came from: a Worker's `send()`, or the REST API.
+Source = Literal["worker", "api"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,7 @@ class OutgoingMessage:
     content_type: ContentType = "json"
     #: None: the batch's delay, else the queue's `delivery_delay`. An explicit 0 beats both.
     delay_seconds: int | None = None
+    source: Source = "worker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import get_args
 
 from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
-from wrangler_py.queues.message import ContentType, Message, QueueMetrics
+from wrangler_py.queues.message import ContentType, Message, QueueMetrics, Source
 from wrangler_py.store.database import Store
 
 _CONTENT_TYPES: tuple[ContentType, ...] = get_args(ContentType)
 _CONTENT_TYPE_NUMBER = {name: number for number, name in enumerate(_CONTENT_TYPES)}
+_SOURCE_NUMBER = {name: number for number, name in enumerate(get_args(Source))}
 
 _QUEUE_COLUMNS = (
     "id, name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period, delivery_paused, "
@@ -33,7 +34,8 @@ _ADD_TO_BACKLOG = """
     UPDATE queue SET backlog_count = backlog_count + ?, backlog_bytes = backlog_bytes + ? WHERE id = ?
 """
 _APPEND = """
-    INSERT INTO message (queue_id, id, content_type, created_ms, entered_ms, visible_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO message (queue_id, id, content_type, created_ms, entered_ms, visible_ms, body, source, delay_seconds)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _CLAIM = """
     UPDATE message SET owner = ?, attempts = attempts + 1
@@ -44,6 +46,7 @@ _CLAIM = """
     )
     RETURNING seq, id, created_ms, attempts, content_type, body, visible_ms
 """
+_PULLED = "SELECT 1 FROM consumer WHERE queue_id = ? AND type = 'http_pull'"
 _FIRST_WAITING = """
     SELECT visible_ms FROM message WHERE queue_id = ? AND owner = 0 ORDER BY visible_ms, seq LIMIT ?
 """
@@ -115,6 +118,9 @@ class NewMessage:
     content_type: ContentType
     body: bytes
     visible_ms: int
+    source: Source = "worker"
+    #: The delay that the producer asked for, if any.
+    delay_seconds: int | None = None
 
 
 def _record(row: Sequence[object]) -> QueueRecord:
@@ -159,7 +165,11 @@ def ensure_queue(
 def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> int:
     """Store messages at the end of a queue. Returns how many bytes their bodies have."""
     rows = [
-        (queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], now_ms, now_ms, m.visible_ms, m.body) for m in messages
+        (
+            *(queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], now_ms, now_ms, m.visible_ms),
+            *(m.body, _SOURCE_NUMBER[m.source], m.delay_seconds),
+        )
+        for m in messages
     ]
     if len(rows) == 1:
         connection.execute(_APPEND, rows[0])
@@ -178,6 +188,12 @@ def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int
         Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body)
         for seq, message_id, created_ms, attempts, content_type, body, _ in rows
     )
+
+
+def is_pulled(source: Store | sqlite3.Connection, queue_id: int) -> bool:
+    """Whether the queue's consumer is an `http_pull` one, so that no Worker gets its messages."""
+    rows = source.query(_PULLED, (queue_id,)) if isinstance(source, Store) else source.execute(_PULLED, (queue_id,))
+    return any(True for _ in rows)
 
 
 def first_waiting(store: Store, queue_id: int, limit: int) -> list[int]:
