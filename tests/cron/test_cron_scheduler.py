@@ -491,7 +491,7 @@ async def test_on_the_real_clock():
         def now_ms(self):
             return self.real.now_ms() + self.offset_ms
 
-        def call_at(self, when_ms, callback, *, recurring=False):
+        def call_at(self, when_ms, callback, *, recurring=False, event=False):
             return self.real.call_at(when_ms - self.offset_ms, callback)
 
     clock = NearMinute()

@@ -221,7 +221,7 @@ class CronScheduler:
             self._timer = None
         due = [entry.due_ms for entry in self._all() if entry.due_ms is not None]
         if self._running and due:
-            self._timer = self._clock.call_at(min(due), self._wake, recurring=True)
+            self._timer = self._clock.call_at(min(due), self._wake, recurring=True, event=True)
 
     def _wake(self) -> None:
         self._timer = None
