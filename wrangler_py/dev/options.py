@@ -24,7 +24,8 @@ class DevOptions:
     env: str | None = None
     #: None: 8787, or the next free port. 0: any free port.
     port: int | None = None
-    ip: str = "127.0.0.1"
+    #: None: the config's `dev.ip`, else 127.0.0.1.
+    ip: str | None = None
     persist_to: Path | None = None
     vars: Mapping[str, str] = field(default_factory=dict)
     log_level: LogLevel = "log"
