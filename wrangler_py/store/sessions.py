@@ -12,9 +12,11 @@ import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from wrangler_py.store.database import StateError, Store
+from wrangler_py.store.database import Operation, StateError, Store, explain_error
+
+T = TypeVar("T")
 
 _INSERT = "INSERT INTO session (pid, started_ms) VALUES (?, ?)"
 _ANNOUNCE = "UPDATE session SET url = ?, token = ? WHERE id = ?"
@@ -63,7 +65,7 @@ class Session:
 
     def announce(self, url: str, token: str) -> None:
         """Say where this session's server listens, and which token its control API asks for."""
-        self._store.write(lambda c: c.execute(_ANNOUNCE, (url, token, self.id)))
+        _write(self._store, lambda c: c.execute(_ANNOUNCE, (url, token, self.id)))
 
     def attach(self, attachments: list[tuple[str, str, str, dict[str, Any]]]) -> None:
         """Replace what this session is attached to: (role, queue, worker, detail) each."""
@@ -73,23 +75,29 @@ class Session:
             for role, queue, worker, detail in attachments:
                 connection.execute(_ATTACH, (self.id, role, queue, worker, json.dumps(detail, sort_keys=True)))
 
-        self._store.write(replace)
+        _write(self._store, replace)
 
     def close(self) -> None:
-        """Leave: give back what is still leased and remove the traces."""
+        """Leave: give back what is still leased and remove the traces.
+
+        Raises StateError when the database refuses. The session has let go all the same, as if it had been killed: the
+        next start takes back what it held.
+        """
 
         def leave(connection: sqlite3.Connection) -> None:
             connection.execute(_RELEASE, (self.id,))
             connection.execute(_DELETE_ATTACHMENTS, (self.id,))
             connection.execute(_DELETE, (self.id,))
 
-        self._store.write(leave)
-        self._lock.close()
-        self._lock_path.unlink(missing_ok=True)
+        try:
+            _write(self._store, leave)
+        finally:
+            self._lock.close()
+            self._lock_path.unlink(missing_ok=True)
 
 
 def open_session(store: Store, now_ms: int) -> Session:
-    """Register this process, after taking back what dead sessions held."""
+    """Register this process, after taking back what dead sessions held. Raises StateError."""
     folder = store.path.parent / "sessions"
     try:
         folder.mkdir(exist_ok=True)
@@ -117,7 +125,7 @@ def _enter(store: Store, folder: Path, now_ms: int) -> Session:
         assert session_id is not None
         return session_id, recovered
 
-    session_id, recovered = store.write(enter)
+    session_id, recovered = _write(store, enter)
     for old in dead:
         _lock_path(folder, old).unlink(missing_ok=True)
     path = _lock_path(folder, session_id)
@@ -127,6 +135,13 @@ def _enter(store: Store, folder: Path, now_ms: int) -> Session:
     session = Session(store, session_id, lock, path)
     session.recovered = recovered
     return session
+
+
+def _write(store: Store, operation: Operation[T]) -> T:
+    try:
+        return store.write(operation)
+    except sqlite3.Error as error:
+        raise StateError(explain_error(error, store.path)) from error
 
 
 def living_sessions(store: Store) -> list[SessionInfo]:
@@ -152,6 +167,8 @@ def _alive(folder: Path, session_id: int) -> bool:
             return not _try_lock(file)
     except FileNotFoundError:
         return False
+    except PermissionError:  # another user's: nobody here may take its messages away
+        return True
 
 
 if sys.platform == "win32":

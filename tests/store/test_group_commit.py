@@ -1,0 +1,143 @@
+"""One writer with group commit: what shares a transaction, and who fails when something fails."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from wrangler_py.store.database import StateError, Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path)
+    store.write(lambda c: c.execute("CREATE TABLE t (n INTEGER NOT NULL UNIQUE)"))
+    yield store
+    store.close()
+
+
+def insert(n):
+    def operation(connection):
+        connection.execute("INSERT INTO t VALUES (?)", (n,))
+        return n * 10
+
+    return operation
+
+
+def spoil(n, error):
+    """Writes first, and fails then."""
+
+    def operation(connection):
+        connection.execute("INSERT INTO t VALUES (?)", (n,))
+        raise error
+
+    return operation
+
+
+def numbers(store: Store):
+    """What another process sees."""
+    with sqlite3.connect(store.path) as other:
+        return [row[0] for row in other.execute("SELECT n FROM t ORDER BY rowid")]
+
+
+def transactions(store: Store) -> list[str]:
+    seen: list[str] = []
+    store._connection.set_trace_callback(lambda sql: seen.append(sql) if sql == "COMMIT" else None)
+    return seen
+
+
+async def test_what_is_submitted_in_one_turn_is_committed_once(store: Store):
+    commits = transactions(store)
+    results = await asyncio.gather(*(store.submit(insert(n)) for n in range(500)))
+    assert results == [n * 10 for n in range(500)]
+    assert commits == ["COMMIT"]
+    assert numbers(store) == list(range(500))
+
+
+async def test_a_result_is_given_after_the_commit(store: Store):
+    seen = []
+    future = store.submit(insert(1))
+    future.add_done_callback(lambda _: seen.append(numbers(store)))
+    assert numbers(store) == []
+    await future
+    await asyncio.sleep(0)
+    assert seen == [[1]]
+
+
+async def test_an_operation_that_fails_takes_no_other_with_it(store: Store):
+    results = await asyncio.gather(
+        store.submit(insert(1)),
+        store.submit(spoil(2, ValueError("no"))),
+        store.submit(insert(3)),
+        store.submit(insert(1)),  # not unique
+        store.submit(insert(4)),
+        return_exceptions=True,
+    )
+    assert results[0::2] == [10, 30, 40]
+    assert isinstance(results[1], ValueError)
+    assert isinstance(results[3], sqlite3.IntegrityError)
+    assert numbers(store) == [1, 3, 4]
+
+
+async def test_the_order_of_submission_is_kept_when_the_group_is_run_again(store: Store):
+    await asyncio.gather(
+        *(store.submit(insert(n)) for n in (5, 3, 9)), store.submit(spoil(0, KeyError())), return_exceptions=True
+    )
+    assert numbers(store) == [5, 3, 9]
+
+
+async def test_what_a_commit_starts_belongs_to_the_next_one(store: Store):
+    commits = transactions(store)
+    second = asyncio.get_running_loop().create_future()
+    store.submit(insert(1)).add_done_callback(lambda _: store.submit(insert(2)).add_done_callback(second.set_result))
+    await second
+    assert len(commits) == 2
+    assert numbers(store) == [1, 2]
+
+
+async def test_an_operation_that_nobody_waits_for_any_more_is_not_run(store: Store):
+    gone = store.submit(insert(1))
+    kept = store.submit(insert(2))
+    gone.cancel()
+    assert await kept == 20
+    assert numbers(store) == [2]
+
+
+async def test_the_caller_may_say_what_a_failure_means_to_him(store: Store):
+    future = store.submit(spoil(1, ValueError("no")), lambda error: LookupError(f"explained: {error}"))
+    with pytest.raises(LookupError, match="explained: no"):
+        await future
+
+
+async def test_closing_commits_what_is_pending_and_refuses_what_comes_then(store: Store):
+    last = store.submit(insert(1))
+    store.close()
+    assert await last == 10
+    with pytest.raises(StateError, match="closed"):
+        await store.submit(insert(2))
+    with pytest.raises(StateError, match="closed"):
+        store.write(insert(2))
+    with pytest.raises(StateError, match="closed"):
+        store.query("SELECT 1")
+    store.close()
+    assert numbers(store) == [1]
+
+
+def test_a_write_is_there_when_it_returns(store: Store):
+    assert store.write(insert(7)) == 70
+    assert numbers(store) == [7]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.write(insert(7))
+    assert store.write(insert(8)) == 80
+
+
+async def test_space_is_given_back(store: Store):
+    def fill(connection):
+        connection.execute("CREATE TABLE big (b BLOB)")
+        connection.executemany("INSERT INTO big VALUES (?)", [(b"x" * 4000,)] * 1000)
+
+    store.write(fill)
+    store.write(lambda c: c.execute("DELETE FROM big"))
+    pages = store.query("PRAGMA page_count")[0][0]
+    store.reclaim_space()
+    assert store.query("PRAGMA page_count")[0][0] < pages / 10
