@@ -2,10 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from unittest.mock import ANY
 
 import pytest
 
 from wrangler_py.clock import VirtualClock
+from wrangler_py.cron.limits import HISTORY_LOG_CHARS
 from wrangler_py.cron.runs import RunHistory, RunRecord, RunTable
 from wrangler_py.cron.scheduler import CronScheduler
 from wrangler_py.events.record import EventLog
@@ -55,13 +57,13 @@ async def test_a_run_is_noted_with_its_particulars_and_what_it_printed(session, 
     await scheduler.fire("w", "by hand", 5)
     store.flush()
     expected = [
-        RunRecord("w", "by hand", 5, 4 * MINUTE, 0, "ok", False, None, "manual", (("log", "at 5"),)),
+        RunRecord("w", "by hand", 5, 4 * MINUTE, ANY, "ok", False, None, "manual", (("log", "at 5"),)),
         RunRecord(
             "w",
             "3 * * * *",
             3 * MINUTE,
             3 * MINUTE,
-            0,
+            ANY,
             "exception",
             True,
             "boom",
@@ -69,7 +71,7 @@ async def test_a_run_is_noted_with_its_particulars_and_what_it_printed(session, 
             (("log", f"at {3 * MINUTE}"),),
         ),
         RunRecord(
-            "w", "2 * * * *", 2 * MINUTE, 2 * MINUTE, 0, "ok", False, None, "clock", (("log", f"at {2 * MINUTE}"),)
+            "w", "2 * * * *", 2 * MINUTE, 2 * MINUTE, ANY, "ok", False, None, "clock", (("log", f"at {2 * MINUTE}"),)
         ),
     ]
     assert history.latest() == expected
@@ -112,6 +114,47 @@ async def test_overlapping_runs_keep_their_logs_apart_by_expression(store):
         gate.set()
     await asyncio.gather(*runs)
     assert {run.cron: [text for _, text in run.logs] for run in history.latest()} == {"a": ["a"], "b": ["b", "b"]}
+
+
+async def test_two_runs_of_one_expression_and_time_are_two():
+    clock = VirtualClock(0)
+    events = EventLog(clock)
+    history = RunHistory(events)
+    gates = [asyncio.Event(), asyncio.Event()]
+    results = [Result(), Result("exception", error="second")]
+
+    async def run(worker, cron, scheduled_ms):
+        mine = next(numbers)
+        await gates[mine].wait()
+        return results[mine]
+
+    numbers = iter(range(2))
+    scheduler = CronScheduler(clock, run, events)
+    first, second = scheduler.new_run(), scheduler.new_run()
+    runs = [asyncio.ensure_future(scheduler.fire("w", "x", 0, number=number)) for number in (first, second)]
+    await asyncio.sleep(0)
+    gates[1].set()
+    await runs[1]
+    assert (history.run(first), history.run(second).error) == (None, "second")
+    gates[0].set()
+    await runs[0]
+    assert history.run(first).outcome == "ok"
+
+
+async def test_what_one_run_may_print_is_bounded():
+    clock = VirtualClock(0)
+    events = EventLog(clock)
+    history = RunHistory(events)
+
+    async def run(worker, cron, scheduled_ms):
+        for _ in range(3):
+            events.emit("worker.printed", worker="w", event="cron x", level="log", text="x" * (HISTORY_LOG_CHARS - 10))
+        return Result()
+
+    await CronScheduler(clock, run, events).fire("w", "x", 0)
+    (kept,) = history.latest()
+    assert sum(len(text) for _, text in kept.logs) <= HISTORY_LOG_CHARS + 1
+    assert kept.logs[1] == ("log", "x" * 10 + "…")
 
 
 async def test_reading_a_state_folder_that_never_ran_a_cron(store):

@@ -24,6 +24,8 @@ PAID_PLAN_CRONS = 250
 HISTORY_RUNS = 100
 #: wpy's own: how many printed pieces of one run the history keeps, the first ones.
 HISTORY_LOGS = 200
+#: wpy's own: how many characters of them.
+HISTORY_LOG_CHARS = 100_000
 
 #: wpy's own: a tick seen later than this was missed (the laptop slept, the process was stopped), not merely late.
 MISSED_AFTER_MS = 60_000

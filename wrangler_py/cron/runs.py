@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from wrangler_py.cron.limits import HISTORY_LOGS, HISTORY_RUNS
+from wrangler_py.cron.limits import HISTORY_LOG_CHARS, HISTORY_LOGS, HISTORY_RUNS
 from wrangler_py.events.record import Event, EventLog
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class RunRecord:
     outcome: str
     no_retry: bool
     error: str | None = None
-    #: "clock", "catch-up" or "manual".
+    #: "clock", "catch-up", "manual" or "backfill".
     trigger: str = "clock"
     #: What the worker printed meanwhile, as (level, text). Of two runs of one expression at one time, both have all.
     logs: tuple[tuple[str, str], ...] = ()
@@ -175,9 +175,18 @@ def _record(
 
 @dataclass(slots=True)
 class _Active:
-    scheduled_ms: int
-    trigger: str
+    worker: str
+    #: What the worker's lines of this run are labelled with.
+    label: str
     logs: list[tuple[str, str]] = field(default_factory=list)
+    room: int = HISTORY_LOG_CHARS
+
+    def note(self, level: str, text: str) -> None:
+        """Keep what was printed, as long as there is room."""
+        if self.room > 0 and len(self.logs) < HISTORY_LOGS:
+            kept = text if len(text) <= self.room else text[: self.room] + "…"
+            self.logs.append((level, kept))
+            self.room -= len(text)
 
 
 class RunHistory:
@@ -187,13 +196,17 @@ class RunHistory:
         self._events = events
         self._table = table
         self._keep = keep
-        self._runs: deque[RunRecord] = deque(maxlen=keep)
-        self._active: dict[tuple[str, str], list[_Active]] = {}
+        self._runs: deque[tuple[int, RunRecord]] = deque(maxlen=keep)
+        self._active: dict[int, _Active] = {}
         self._unsubscribe = events.subscribe(self._seen)
 
     def latest(self) -> list[RunRecord]:
         """The runs that ended in this session, newest first."""
-        return list(reversed(self._runs))
+        return [run for _, run in reversed(self._runs)]
+
+    def run(self, number: int) -> RunRecord | None:
+        """The run of that number (CronScheduler.new_run), if it has ended and is not forgotten yet."""
+        return next((run for known, run in reversed(self._runs) if known == number), None)
 
     def close(self) -> None:
         """Listen no more."""
@@ -202,16 +215,16 @@ class RunHistory:
     def _seen(self, event: Event) -> None:
         data = event.data
         if event.kind == "cron.fired":
-            active = _Active(data["scheduled_ms"], data["trigger"])
-            self._active.setdefault((data["worker"], data["cron"]), []).append(active)
-        elif event.kind == "worker.printed" and data["event"].startswith("cron "):
-            for active in self._active.get((data["worker"], data["event"].removeprefix("cron ")), ()):
-                if len(active.logs) < HISTORY_LOGS:
-                    active.logs.append((data["level"], data["text"]))
+            self._active[data["run"]] = _Active(data["worker"], f"cron {data['cron']}")
+        elif event.kind == "worker.printed":
+            for active in self._active.values():
+                if (active.worker, active.label) == (data["worker"], data["event"]):
+                    active.note(data["level"], data["text"])
         elif event.kind == "cron.finished":
             self._finished(data)
 
     def _finished(self, data: dict[str, Any]) -> None:
+        active = self._active.pop(data["run"], None)  # None: it began before this history listened
         run = RunRecord(
             data["worker"],
             data["cron"],
@@ -222,21 +235,11 @@ class RunHistory:
             data["no_retry"],
             data["error"],
             data["trigger"],
-            self._logs_of(data),
+            tuple(active.logs) if active is not None else (),
         )
-        self._runs.append(run)
+        self._runs.append((data["run"], run))
         if self._table is not None:
             self._table.add(run, self._keep).add_done_callback(self._saved)
-
-    def _logs_of(self, data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-        key = (data["worker"], data["cron"])
-        for active in self._active.get(key, ()):
-            if (active.scheduled_ms, active.trigger) == (data["scheduled_ms"], data["trigger"]):
-                self._active[key].remove(active)
-                if not self._active[key]:
-                    del self._active[key]
-                return tuple(active.logs)
-        return ()  # it began before this history listened
 
     def _saved(self, future: Any) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:

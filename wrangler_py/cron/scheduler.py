@@ -13,6 +13,8 @@ The scheduler knows no runtime. It is handed `run(worker, cron, scheduled_ms)`, 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from wrangler_py.cron.schedule import MINUTE_MS, QuickSchedule, Schedule
 from wrangler_py.events.record import EventLog
 
 #: Why a run was started.
-Trigger = Literal["clock", "catch-up", "manual"]
+Trigger = Literal["clock", "catch-up", "manual", "backfill"]
 
 
 class Outcome(Protocol):
@@ -77,9 +79,10 @@ class _Entry:
 class CronScheduler:
     """The crons of one session. All methods belong to the event loop's thread.
 
-    Events (times in ms): `cron.fired` (worker, cron, scheduled_ms, trigger), `cron.finished` (those, and started_ms, ms,
-    outcome, no_retry, error), `cron.missed` (worker, cron, count, first_ms, last_ms, skipped), `cron.skipped` (worker,
-    cron, scheduled_ms, reason), `cron.rejected` (worker, cron, error, code).
+    Events (times in ms): `cron.fired` (run, worker, cron, scheduled_ms, trigger), `cron.finished` (those, and started_ms,
+    ms, outcome, no_retry, error), `cron.missed` (worker, cron, count, first_ms, last_ms, skipped), `cron.skipped`
+    (worker, cron, scheduled_ms, reason), `cron.rejected` (worker, cron, error, code), `cron.paused`, `cron.resumed`.
+    `run` numbers the runs of a session; `ms` is real time, whatever the clock does.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class CronScheduler:
         self._running = False
         self._paused = False
         self._runs: set[asyncio.Task[object]] = set()
+        self._numbers = itertools.count(1)
         self._backlog: deque[tuple[_Entry, int, Trigger]] = deque()
         self._catching_up: asyncio.Task[object] | None = None
 
@@ -160,11 +164,15 @@ class CronScheduler:
 
     def pause(self) -> None:
         """Let ticks pass by, each announced as `cron.skipped`, until `resume`."""
-        self._paused = True
+        if not self._paused:
+            self._paused = True
+            self._events.emit("cron.paused")
 
     def resume(self) -> None:
         """Fire again from the next tick on."""
-        self._paused = False
+        if self._paused:
+            self._paused = False
+            self._events.emit("cron.resumed")
 
     @property
     def active(self) -> int:
@@ -189,14 +197,35 @@ class CronScheduler:
 
     # Firing -----------------------------------------------------------------------------------------------------------
 
-    async def fire(self, worker: str, cron: str, scheduled_ms: int, trigger: Trigger = "manual") -> Outcome:
-        """Run once, announced like a tick. `cron` may be any text, as with the trigger endpoints."""
-        particulars = {"worker": worker, "cron": cron, "scheduled_ms": scheduled_ms, "trigger": trigger}
+    def new_run(self) -> int:
+        """A number for a run that is about to be fired."""
+        return next(self._numbers)
+
+    async def fire(
+        self,
+        worker: str,
+        cron: str,
+        scheduled_ms: int,
+        trigger: Trigger = "manual",
+        *,
+        run: Run | None = None,
+        number: int | None = None,
+    ) -> Outcome:
+        """Run once, announced like a tick. `cron` may be any text, as with the trigger endpoints. `run`: carry it out in
+        another way; `number`: one from `new_run`."""
+        particulars = {
+            "run": number or self.new_run(),
+            "worker": worker,
+            "cron": cron,
+            "scheduled_ms": scheduled_ms,
+            "trigger": trigger,
+        }
         self._events.emit("cron.fired", **particulars)
         started_ms = self._clock.now_ms()
+        begun = time.perf_counter()
         outcome: Outcome = RunFailed("the run was canceled", "canceled")
         try:
-            outcome = await self._run(worker, cron, scheduled_ms)
+            outcome = await (run or self._run)(worker, cron, scheduled_ms)
         except Exception as error:  # `run` reports what user code does; this is its own failure, and other crons go on
             outcome = RunFailed(f"{type(error).__name__}: {error}")
         finally:
@@ -204,7 +233,7 @@ class CronScheduler:
                 "cron.finished",
                 **particulars,
                 started_ms=started_ms,
-                ms=self._clock.now_ms() - started_ms,
+                ms=round((time.perf_counter() - begun) * 1000),
                 outcome=outcome.outcome,
                 no_retry=outcome.no_retry,
                 error=outcome.error,
