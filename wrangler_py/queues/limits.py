@@ -198,10 +198,6 @@ def queue_settings_invalid(text: str) -> Refusal:
     return Refusal(400, 100128, text)  # [api] the code; the text is wpy's
 
 
-def dead_letter_queue_is_itself(queue: str) -> str:
-    return f'Dead letter queue for queue "{queue}" cannot be itself'  # [miniflare]
-
-
 def pull_not_enabled() -> Refusal:
     return Refusal(405, 0, "messages cannot be pulled unless http_pull mode is enabled")  # [api]
 

@@ -25,6 +25,7 @@ _QUEUE_COLUMNS = (
     "backlog_count, backlog_bytes"
 )
 _QUEUE_BY_NAME = f"SELECT {_QUEUE_COLUMNS} FROM queue WHERE name = ?"
+_QUEUE_BY_UUID = f"SELECT {_QUEUE_COLUMNS} FROM queue WHERE uuid = ?"
 _QUEUES = f"SELECT {_QUEUE_COLUMNS} FROM queue ORDER BY name"
 _CREATE_QUEUE = """
     INSERT INTO queue (name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period)
@@ -47,6 +48,7 @@ _CLAIM = """
     RETURNING seq, id, created_ms, attempts, content_type, body, visible_ms
 """
 _PULLED = "SELECT 1 FROM consumer WHERE queue_id = ? AND type = 'http_pull'"
+_MESSAGE = "SELECT seq, id, created_ms, attempts, content_type, body FROM message WHERE seq = ? AND owner = ?"
 _FIRST_WAITING = """
     SELECT visible_ms FROM message WHERE queue_id = ? AND owner = 0 ORDER BY visible_ms, seq LIMIT ?
 """
@@ -138,6 +140,16 @@ def find_queue(source: Store | sqlite3.Connection, name: str) -> QueueRecord | N
     return None
 
 
+def find_queue_by_uuid(source: Store | sqlite3.Connection, uuid: str) -> QueueRecord | None:
+    """The queue with Cloudflare's `queue_id`, or None."""
+    rows = (
+        source.query(_QUEUE_BY_UUID, (uuid,)) if isinstance(source, Store) else source.execute(_QUEUE_BY_UUID, (uuid,))
+    )
+    for row in rows:
+        return _record(row)
+    return None
+
+
 def all_queues(store: Store) -> list[QueueRecord]:
     """All queues, by name."""
     return [_record(row) for row in store.query(_QUEUES)]
@@ -190,6 +202,13 @@ def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int
     )
 
 
+def held(connection: sqlite3.Connection, seq: int, owner: int) -> Message | None:
+    """A message that `owner` holds, or None."""
+    for seq, message_id, created_ms, attempts, content_type, body in connection.execute(_MESSAGE, (seq, owner)):
+        return Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body)
+    return None
+
+
 def is_pulled(source: Store | sqlite3.Connection, queue_id: int) -> bool:
     """Whether the queue's consumer is an `http_pull` one, so that no Worker gets its messages."""
     rows = source.query(_PULLED, (queue_id,)) if isinstance(source, Store) else source.execute(_PULLED, (queue_id,))
@@ -210,6 +229,11 @@ def delete(connection: sqlite3.Connection, queue_id: int, owner: int, messages: 
         connection.execute(_ADD_TO_BACKLOG, (-len(gone), -sum(len(m.body) for m in gone), queue_id))
     else:  # a lease was lost to another hand, which counted its own share
         connection.execute(_RECOUNT, {"queue": queue_id})
+
+
+def add_to_backlog(connection: sqlite3.Connection, queue_id: int, count: int, size: int) -> None:
+    """Keep a queue's counters in step with messages that came or went (negative) by other ways than these here."""
+    connection.execute(_ADD_TO_BACKLOG, (count, size, queue_id))
 
 
 def retry(connection: sqlite3.Connection, owner: int, messages: Iterable[tuple[Message, int]]) -> None:
