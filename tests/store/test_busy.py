@@ -5,11 +5,10 @@ import sqlite3
 import time
 
 import pytest
+from processes import children
 
 from wrangler_py.store import database
 from wrangler_py.store.database import StateError, open_store
-
-from .harness import children
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from processes import as_nobody, children
 
 from wrangler_py.store import schema
 from wrangler_py.store.database import FILE_NAME, StateError, explain_error, open_store
-
-from .harness import as_nobody, children
 
 
 def refusal(folder: Path) -> str:

@@ -1,11 +1,10 @@
 """Who has a state folder open: real processes, killed for real."""
 
 import pytest
+from processes import children
 
 from wrangler_py.store.database import StateError, open_store
 from wrangler_py.store.sessions import attachments, living_sessions, open_session
-
-from .harness import children
 
 
 @pytest.fixture
