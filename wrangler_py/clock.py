@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Protocol
 
@@ -306,6 +306,7 @@ class SessionClock(VirtualClock):
         #: How often moves were told to end, and how often they had been when the present one was asked for.
         self._stops = self._stops_before = 0
         self._ended = False
+        self._stopping = asyncio.Event()
         #: What happens at the end of the present move; None: the clock stands still.
         self._then: Callable[[], object] | None = None
         #: The wall clock against the loop's, as it was when last looked at.
@@ -344,7 +345,7 @@ class SessionClock(VirtualClock):
 
     def freeze(self) -> None:
         """Stand still: at this moment, or where the move that goes on has come to."""
-        self._stops += 1
+        self.stop()
         if self._moving:
             self._then = None
         elif not self._frozen:
@@ -353,7 +354,7 @@ class SessionClock(VirtualClock):
 
     def resume(self, *, at_wall_time: bool = False) -> None:
         """Run on from where it stands, or with the wall clock again."""
-        self._stops += 1
+        self.stop()
         if self._moving:
             self._then = lambda: self._resume(at_wall_time)
         else:
@@ -362,6 +363,24 @@ class SessionClock(VirtualClock):
     def stop(self) -> None:
         """End the moves that go on or wait. The clock then stands or runs as it did before."""
         self._stops += 1
+        self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the move that goes on is to end."""
+        return self._stopping.is_set()
+
+    async def unless_stopped(self, waiting: Coroutine[object, object, object]) -> None:
+        """Wait for something, but no longer than until the move that goes on is to end."""
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        task = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            stopped.cancel()
 
     async def still(self) -> None:
         """Wait until no move goes on."""
@@ -371,6 +390,7 @@ class SessionClock(VirtualClock):
     def end(self) -> None:
         """The session ends: end the move that goes on, and make no further one."""
         self._ended = True
+        self._stopping.set()
 
     def _resume(self, at_wall_time: bool) -> None:
         was_frozen, before_ms = self._frozen, self.now_ms()
@@ -408,6 +428,7 @@ class SessionClock(VirtualClock):
         async with self._lock:
             self._stops_before = stops
             self._check()
+            self._stopping.clear()
             was_running = not self._frozen
             self._then = self._run_on if was_running else None
             self._stand_still()

@@ -18,13 +18,15 @@ from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
-from wrangler_py.dev.control import clock_calls, cron_calls, iso, queue_calls
+from wrangler_py.dev.clockwork import Clockwork
+from wrangler_py.dev.control import clock_calls, cron_calls, queue_calls
 from wrangler_py.dev.crons import SessionCrons
 from wrangler_py.dev.hotkeys import box, hotkeys
 from wrangler_py.dev.neighbours import Neighbours
 from wrangler_py.dev.options import DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
+from wrangler_py.dev.times import iso
 from wrangler_py.dev.watch import source_folders, watch
 from wrangler_py.dev.workers import HostedWorker, WorkerSet
 from wrangler_py.events.record import EventLog
@@ -77,7 +79,6 @@ class DevSession:
         self._terminal = terminal
         self._first = first
         self._clock = SessionClock(options.start_ms, frozen=options.virtual_clock)
-        self._clock.settle = self._settled
         self._events = EventLog(self._clock)
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
@@ -125,10 +126,16 @@ class DevSession:
             on=self._options.crons,
             catch_up=self._options.cron_catch_up,
         )
+        self._clockwork = Clockwork(self._clock, store, self._broker, self._workers, self._crons, self._events)
         triggers = Triggers(self._crons.run, self._clock)
         token = secrets.token_urlsafe(24)
         control = ControlApi(
-            token, {**clock_calls(self._clock), **cron_calls(self._crons), **queue_calls(self._workers)}
+            token,
+            {
+                **clock_calls(self._clock, self._clockwork),
+                **cron_calls(self._crons),
+                **queue_calls(self._workers),
+            },
         )
         session.announce(self._url, token)
         hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
@@ -156,6 +163,7 @@ class DevSession:
                     terminal_state.enter_context(hotkeys(self._key_actions()))
                 self._terminal.flush()
                 self._crons.start()
+                await self._clockwork.start()
                 background.append(asyncio.create_task(self._broker.watch_retention()))
                 if self._options.reload:
                     background.append(asyncio.create_task(self._watch(session)))
@@ -164,6 +172,7 @@ class DevSession:
             finally:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
                 self._terminal.flush()
+                self._clockwork.close()
                 loading.cancel()
                 for task in background:
                     task.cancel()
@@ -341,16 +350,6 @@ class DevSession:
     def _say_config_kept(self, problems: list[Problem]) -> None:
         self._terminal.line(format_problems(problems, color=self._terminal.style.color))
         self._terminal.error("The changed config was not applied; the one before it stays in force.")
-
-    async def _settled(self) -> None:
-        """Wait until the work that the clock has started is done; the clock moves on only then."""
-        while True:
-            for _ in range(4):  # a commit, what hears of it, and what that starts
-                await asyncio.sleep(0)
-            if not self._workers.busy and not self._crons.busy:
-                return
-            await self._workers.idle()
-            await self._crons.idle()
 
     # Ending -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from wrangler_py.dev.options import LogLevel
 from wrangler_py.dev.style import Style, wants_color
+from wrangler_py.dev.times import iso, span
 from wrangler_py.events.record import Event
 from wrangler_py.queues.limits import dropped_message, moving_to_dead_letter_queue
 from wrangler_py.server.front_door import reason
@@ -175,6 +176,56 @@ class Terminal:
     def _consumer_failed(self, e: dict[str, Any]) -> None:
         self.error(f'The consumer of queue "{e["queue"]}" failed inside wpy: {e["error"]}. Please report this.')
 
+    def _clock_frozen(self, e: dict[str, Any]) -> None:
+        self.warn(
+            f"The clock stands still at {iso(e['now_ms'])}: nothing fires until it is moved (`wpy clock advance 1h`, "
+            "`wpy clock next`) or runs on (`wpy clock resume`)"
+        )
+
+    def _clock_moved(self, e: dict[str, Any]) -> None:
+        self.info(f"{self.style('CLOCK', 'bold')} moved {span(e['to_ms'] - e['from_ms'])} ahead, to {iso(e['to_ms'])}")
+
+    def _clock_resumed(self, e: dict[str, Any]) -> None:
+        ahead_ms = e["ahead_ms"]
+        where = "with the wall clock"
+        if abs(ahead_ms) >= 1_000:
+            where = f"{span(ahead_ms)} {'ahead of' if ahead_ms > 0 else 'behind'} the wall clock"
+        self.info(f"{self.style('CLOCK', 'bold')} runs on from {iso(e['now_ms'])}, {where}")
+
+    def _clock_jumped(self, e: dict[str, Any]) -> None:
+        self.warn(f"The wall clock was set back by {span(e['by_ms'])}; the crons follow it")
+
+    def _clock_set_back(self, e: dict[str, Any]) -> None:
+        queue = e["queue"]
+        self.warn(
+            f'Queue "{queue}": {e["count"]} message(s) came at times that the clock has not reached (up to '
+            f"{span(e['ms'])} ahead). They were brought back and wait no longer than they would have; "
+            f"`wpy queues describe {shlex.quote(queue)}` shows the queue"
+        )
+
+    def _clock_waits(self, e: dict[str, Any]) -> None:
+        self.warn(
+            f'Queue "{e["queue"]}": its next message was delayed while the clock was ahead and comes only at '
+            f"{iso(e['until_ms'])}. `wpy clock next` goes there"
+        )
+
+    def _clock_apart(self, e: dict[str, Any]) -> None:
+        ahead_ms = e["ahead_ms"]
+        self.warn(
+            f"The clock starts {span(ahead_ms)} {'ahead of' if ahead_ms > 0 else 'behind'} the wall clock, and the "
+            f"{e['messages']} message(s) in this state folder go with it, delays and retention too. "
+            "With --persist-to FOLDER such a session has a state of its own"
+        )
+
+    def _cron_paused(self, e: dict[str, Any]) -> None:
+        self.info(f"{self.style('CRON', 'bold')} paused: ticks pass by until `wpy cron resume`")
+
+    def _cron_resumed(self, e: dict[str, Any]) -> None:
+        self.info(f"{self.style('CRON', 'bold')} resumed")
+
+    def _cron_skipped(self, e: dict[str, Any]) -> None:
+        self.info(self.style(f"CRON {e['cron']} skipped ({e['reason']})", "dim"))
+
     def _cron_missed(self, e: dict[str, Any]) -> None:
         what = "skipped" if e["skipped"] else "fired now"
         self.warn(f"Missed {e['count']} run(s) of cron {e['cron']} while the machine slept or wpy stood still; {what}")
@@ -196,6 +247,16 @@ _PRINTERS: dict[str, _Printer] = {
     "cron.finished": Terminal._cron,
     "cron.missed": Terminal._cron_missed,
     "cron.rejected": Terminal._cron_rejected,
+    "cron.paused": Terminal._cron_paused,
+    "cron.resumed": Terminal._cron_resumed,
+    "cron.skipped": Terminal._cron_skipped,
+    "clock.frozen": Terminal._clock_frozen,
+    "clock.moved": Terminal._clock_moved,
+    "clock.resumed": Terminal._clock_resumed,
+    "clock.jumped": Terminal._clock_jumped,
+    "clock.set_back": Terminal._clock_set_back,
+    "clock.waits": Terminal._clock_waits,
+    "clock.apart": Terminal._clock_apart,
     "message.retried": Terminal._retried,
     "message.dead_lettered": Terminal._dead_lettered,
     "message.dropped": Terminal._dropped,

@@ -1,0 +1,144 @@
+"""What a session's clock drives: when everything it has started is done, and what follows when it is set."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+from wrangler_py.clock import SessionClock
+from wrangler_py.dev.crons import SessionCrons
+from wrangler_py.dev.workers import WorkerSet
+from wrangler_py.events.record import EventLog
+from wrangler_py.queues import tables
+from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.limits import MAX_DELAY_SECONDS
+from wrangler_py.store.database import StateError, Store
+
+#: How often a worker that is being started is looked at (seconds of real time).
+_LOOK_S = 0.005
+#: A clock that is set by less than this leaves the crons as they are planned (ms): no minute is lost or comes twice.
+_REPLAN_MS = 60_000
+#: A clock that is farther than this from the wall clock is told of at the start, when there are messages (ms).
+_APART_MS = 3_600_000
+
+
+class Clockwork:
+    """Ties a SessionClock to the rooms of its session.
+
+    Events: `clock.apart` (ahead_ms, messages), `clock.waits` (queue, until_ms), and what the clock announces.
+    """
+
+    def __init__(
+        self,
+        clock: SessionClock,
+        store: Store,
+        broker: Broker,
+        workers: WorkerSet,
+        crons: SessionCrons,
+        events: EventLog,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._broker = broker
+        self._workers = workers
+        self._crons = crons
+        self._events = events
+        self._mending: asyncio.Task[dict[str, int]] | None = None
+        clock.settle = self.settled
+        clock.announce = events.emit
+        clock.on_set = self._was_set
+
+    async def start(self) -> None:
+        """Look at what earlier sessions, whose clocks may have shown other times, have left."""
+        ahead_ms = self._clock.offset_ms
+        if abs(ahead_ms) > _APART_MS:
+            messages = sum(queue.backlog_count for queue in tables.all_queues(self._store))
+            if messages:
+                self._events.emit("clock.apart", ahead_ms=ahead_ms, messages=messages)
+        await self._mend()
+
+    def close(self) -> None:
+        """The session ends: the clock is moved no further."""
+        self._clock.end()
+        if self._mending is not None:
+            self._mending.cancel()
+
+    # Settling -----------------------------------------------------------------------------------------------------
+
+    async def settled(self) -> None:
+        """Wait until all work that the clock has started is done, and what that work has sent is stored and looked at.
+        A move that is told to end does not wait."""
+        while True:
+            await self._committed()
+            if not self._busy:
+                return
+            await self._clock.unless_stopped(self._idle())
+            if self._clock.stopping:
+                return
+
+    @property
+    def _busy(self) -> bool:
+        return self._workers.busy or self._crons.busy or self._starting
+
+    @property
+    def _starting(self) -> bool:
+        """Whether a worker that has queues to deliver is being started again, after a crash or a reload: its messages
+        are due now, and not when the clock has gone on. One whose code is broken is not waited for."""
+        return any(
+            worker.consumers and not worker._gate_open and worker.runtime.broken is None
+            for worker in self._workers.all()
+        )
+
+    async def _idle(self) -> None:
+        while self._starting:
+            await asyncio.sleep(_LOOK_S)  # real time: this is about the machine
+        await self._workers.idle()
+        await self._crons.idle()
+
+    async def _committed(self) -> None:
+        for _ in range(2):  # what was just started says what it has to store
+            await asyncio.sleep(0)
+        try:
+            await self._store.submit(_nothing)  # its turn comes after everything that was submitted before
+        except (sqlite3.Error, StateError):
+            pass  # those who had something to store are told so
+        for _ in range(2):  # a commit, and what hears of it
+            await asyncio.sleep(0)
+
+    # The clock was set ----------------------------------------------------------------------------------------------
+
+    def _was_set(self, by_ms: int) -> None:
+        if abs(by_ms) >= _REPLAN_MS:
+            self._crons.reschedule()
+        if by_ms < 0:
+            self._mending = asyncio.ensure_future(self._mend())
+
+    async def mended(self) -> dict[str, int]:
+        """How many messages of each queue had been sent at times that the clock, when it was last set, had not reached
+        yet. They have been brought back."""
+        return await self._mending if self._mending is not None else {}
+
+    async def _mend(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        try:
+            for record in tables.all_queues(self._store):
+                count = await self._broker.mend_future(record.name)
+                if count:
+                    found[record.name] = count
+                self._tell_what_waits(record.name)
+        except (sqlite3.Error, StateError) as error:
+            self._events.emit("store.failed", doing="look after the queues", error=self._broker.explain(error))
+        for worker in self._workers.all():
+            for consumer in worker.consumers.values():
+                consumer.pump()
+        return found
+
+    def _tell_what_waits(self, queue: str) -> None:
+        """A message that was delayed while the clock was ahead may wait for longer than any delay lasts."""
+        first = self._broker.first_waiting(queue, 1)
+        if first and first[0] > self._clock.now_ms() + MAX_DELAY_SECONDS * 1000:
+            self._events.emit("clock.waits", queue=queue, until_ms=first[0])
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass

@@ -1,0 +1,31 @@
+"""Moments and spans of time in words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+def iso(ms: int) -> str:
+    """A moment as ISO 8601 in UTC, with milliseconds where there are any."""
+    try:
+        at = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:  # past the year 9999, where no calendar of Python's goes
+        return f"{ms} ms since 1970"
+    return at.isoformat(timespec="milliseconds" if ms % 1000 else "seconds") + "Z"
+
+
+def span(ms: int) -> str:
+    """A span in its two largest units: "4 d", "2 h 5 min", "0 s"."""
+    rest = abs(ms) // 1000
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 s"
