@@ -204,7 +204,7 @@ def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int
 
 def held(connection: sqlite3.Connection, seq: int, owner: int) -> Message | None:
     """A message that `owner` holds, or None."""
-    for seq, message_id, created_ms, attempts, content_type, body in connection.execute(_MESSAGE, (seq, owner)):
+    for _, message_id, created_ms, attempts, content_type, body in connection.execute(_MESSAGE, (seq, owner)):
         return Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body)
     return None
 
