@@ -3,52 +3,55 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from wrangler_py.cli import output
-from wrangler_py.cli.output import CommandError
-from wrangler_py.cli.session_client import call, need_session
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project
+from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, moment
+from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.session_client import ASK_TIMEOUT_S, SessionClient, SessionOption, connect
 
 app = typer.Typer(
     help="Show and move the clock of a running session.",
+    cls=CommandGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
-    no_args_is_help=True,
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+#: What a command ends with that was stopped by Ctrl-C, as shells have it: 128 + SIGINT.
+INTERRUPTED = 130
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", re.IGNORECASE)
 
 
-def seconds_of(text: str) -> float:
-    """A span such as "90s", "2h", "1h30m", "1.5d" or a plain number of seconds. Raises CommandError."""
+def seconds_of(text: str, option: str = "SPAN") -> float:
+    """A span such as "90s", "2h", "1h30m", "1.5d" or a plain number of seconds. Raises BadParameter."""
+    from wrangler_py.dev.times import MAX_ADVANCE_S
+
     plain = text.strip().replace(" ", "")
+    if plain.startswith("-"):
+        raise typer.BadParameter(f"{text!r}: a clock goes ahead only.", param_hint=option)
     parts = _PART.findall(plain)
     if parts and "".join(number + unit for number, unit in parts) == plain:
-        return float(sum(float(number) * _UNITS[unit.lower()] for number, unit in parts))
-    try:
-        seconds = float(plain)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < float("inf"):
-        raise CommandError(f'"{text}" is not a span of time.\nWrite it like 30s, 10m, 2h, 1h30m or 7d.')
-    return seconds
-
-
-def moment_of(text: str) -> int:
-    """An ISO 8601 moment (UTC without an offset) in epoch milliseconds. Raises CommandError."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f'"{text}" is not a time.\nWrite it like 2026-03-01T09:30:00Z.') from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+        seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+    else:
+        try:
+            seconds = float(plain)
+        except ValueError:
+            seconds = float("nan")
+        if seconds != seconds:
+            raise typer.BadParameter(
+                f"{text!r} is not a span of time. Write it like 30s, 10m, 2h, 1h30m or 7d.", param_hint=option
+            )
+    if seconds > MAX_ADVANCE_S:
+        raise typer.BadParameter(
+            f"{text!r} is more than ten years. `wpy dev --clock virtual --now TIME` starts at any time.",
+            param_hint=option,
+        )
+    return float(seconds)
 
 
 def _ask(
@@ -57,19 +60,47 @@ def _ask(
     config: Any,
     env: str | None,
     persist_to: Any,
+    session: str | None,
     as_json: bool,
+    *,
+    moves: bool = False,
 ) -> None:
-    session = need_session(find_project(config, env, persist_to).folder)
-    state = call(session, name, arguments)
+    with output.errors_told(), connect(config, env, persist_to, session) as client:
+        try:
+            state = client.call(name, arguments, timeout_s=None if moves else ASK_TIMEOUT_S)
+        except KeyboardInterrupt:
+            state = {**_stop(client), "stopped": True}
     if as_json:
         output.result_json(state)
-        return
+    else:
+        _print(state)
+    if state.get("stopped"):
+        raise typer.Exit(INTERRUPTED)
+
+
+def _stop(client: SessionClient) -> dict[str, Any]:
+    """Ctrl-C: end the move where it is."""
+    with SessionClient(client.session) as other:
+        state: dict[str, Any] = other.call("POST clock/stop")
+        return state
+
+
+def _print(state: dict[str, Any]) -> None:
+    if state.get("stopped"):
+        output.warning("The move was stopped on its way.")
     how = "stands still" if state["frozen"] else "runs"
     output.result(f"The clock {how} at {state['now']}{_ahead(state['aheadMs'])}.")
+    if state["moving"]:
+        output.result("It is being moved by another command.")
     if "fired" in state:
-        output.result(f"Fired what was due at {state['fired']}." if state["fired"] else "Nothing is planned.")
+        output.result(f"Fired what was due at {state['fired']}." if state["fired"] else "There was nothing to fire.")
     if state.get("idle") is False:
-        output.result("There is still something planned beyond the limit.")
+        output.result("The limit was reached; there is more to come.")
+    for queue, count in state.get("setBack", {}).items():
+        output.result(
+            f"{output.plural(count, 'message')} of queue {output.printable(queue)} came at times that the clock has not "
+            "reached: brought back."
+        )
     if state["next"] is not None:
         span = output.duration((state["nextMs"] - state["nowMs"]) / 1000)
         output.result(f"Next event: {state['next']} (in {span}).")
@@ -85,11 +116,14 @@ def _ahead(ms: int) -> str:
 
 @app.command()
 def show(
-    as_json: JsonOption = False, config: ConfigOption = None, env: EnvOption = None, persist_to: PersistToOption = None
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
     """What the clock shows, and when the next event is due."""
-    with output.errors_told():
-        _ask("GET clock", None, config, env, persist_to, as_json)
+    _ask("GET clock", None, config, env, persist_to, session, as_json)
 
 
 @app.command()
@@ -101,33 +135,37 @@ def freeze(
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
-    """Stand still: nothing fires until the clock is moved or resumed."""
-    with output.errors_told():
-        arguments = {} if at is None else {"atMs": moment_of(at)}
-        _ask("POST clock/freeze", arguments, config, env, persist_to, as_json)
+    """Stand still: nothing fires until the clock is moved or resumed. Stops a move that goes on."""
+    arguments = {} if at is None else {"atMs": moment(at, "AT")}
+    _ask("POST clock/freeze", arguments, config, env, persist_to, session, as_json, moves=True)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -2h is no option, and gets a better answer
 def advance(
     span: Annotated[str, typer.Argument(help="How far: 30s, 10m, 2h, 1h30m, 7d.")],
     as_json: JsonOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
     """Move ahead, firing all that is due on the way, each at its own time, and wait for the handlers."""
-    with output.errors_told():
-        _ask("POST clock/advance", {"seconds": seconds_of(span)}, config, env, persist_to, as_json)
+    arguments = {"seconds": seconds_of(span)}
+    _ask("POST clock/advance", arguments, config, env, persist_to, session, as_json, moves=True)
 
 
 @app.command("next")
 def next_event(
-    as_json: JsonOption = False, config: ConfigOption = None, env: EnvOption = None, persist_to: PersistToOption = None
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
     """Move to the next event and fire it."""
-    with output.errors_told():
-        _ask("POST clock/next", None, config, env, persist_to, as_json)
+    _ask("POST clock/next", None, config, env, persist_to, session, as_json, moves=True)
 
 
 @app.command("run-until-idle")
@@ -137,11 +175,11 @@ def run_until_idle(
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
     """Move on until no message waits for anything; crons fire on the way."""
-    with output.errors_told():
-        arguments = {} if limit is None else {"limitSeconds": seconds_of(limit)}
-        _ask("POST clock/run-until-idle", arguments, config, env, persist_to, as_json)
+    arguments = {} if limit is None else {"limitSeconds": seconds_of(limit, "--limit")}
+    _ask("POST clock/run-until-idle", arguments, config, env, persist_to, session, as_json, moves=True)
 
 
 @app.command()
@@ -151,7 +189,7 @@ def resume(
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
+    session: SessionOption = None,
 ) -> None:
     """Run on from where the clock stands."""
-    with output.errors_told():
-        _ask("POST clock/resume", {"wallTime": wall_time}, config, env, persist_to, as_json)
+    _ask("POST clock/resume", {"wallTime": wall_time}, config, env, persist_to, session, as_json)

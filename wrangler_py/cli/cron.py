@@ -1,4 +1,4 @@
-"""`wpy cron`: explain, check and list cron expressions, without a session."""
+"""`wpy cron`: explain, check and list cron expressions, without a session; and run them in one (cron_runs.py, ...)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from wrangler_py.cli import output
+from wrangler_py.cli.cron_backfill import backfill
+from wrangler_py.cli.cron_common import (
+    ConfigOption,
+    EnvOption,
+    JsonOption,
+    PersistToOption,
+    iso,
+    local,
+    moment,
+    utc,
+    zone,
+)
+from wrangler_py.cli.cron_runs import history, pause, resume, trigger
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.session_client import SessionOption
 
 if TYPE_CHECKING:
     from wrangler_py.config.model import SessionConfig
@@ -19,7 +33,7 @@ if TYPE_CHECKING:
     from wrangler_py.cron.runs import RunRecord
 
 app = typer.Typer(
-    help="Explain, check and list cron expressions.",
+    help="Explain, check, list and run crons.",
     cls=CommandGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -28,11 +42,6 @@ app = typer.Typer(
 
 _MAX_FIRES = 10_000
 
-ConfigOption = Annotated[
-    list[Path] | None, typer.Option("--config", "-c", help="A config file; several times for several Workers.")
-]
-EnvOption = Annotated[str | None, typer.Option("--env", "-e", help="The environment of the config to use.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DialectOption = Annotated[
     str,
     typer.Option(
@@ -68,7 +77,7 @@ def next_command(
     `wpy cron next -` answers JSON lines {"expr", "after", "n"} from standard input, one line each.
     """
     chosen = _dialect(dialect)
-    after_ms = _now_ms() if after is None else _time(after)
+    after_ms = _now_ms() if after is None else moment(after, "--after")
     if expression == "-":
         _answer_lines(after_ms, count, chosen)
         return
@@ -151,46 +160,60 @@ def list_command(
     as_json: JsonOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,
-    persist_to: Annotated[
-        Path | None, typer.Option("--persist-to", help="The folder for state (.wpy/state beside the config).")
-    ] = None,
+    persist_to: PersistToOption = None,
+    session: SessionOption = None,
     dialect: DialectOption = "intended",
 ) -> None:
-    """The config's crons: in words, their next run in UTC and local time, and their last run here."""
+    """The config's crons: in words, their next run in UTC and local time, and their last run here.
+
+    Where a session runs, "next" is by its clock.
+    """
     from wrangler_py.cron.schedule import QuickSchedule
     from wrangler_py.cron.words import describe
 
     chosen = _dialect(dialect)
-    now_ms = _now_ms()
     with output.errors_told():
-        session = _session(config, env)
-        crons = [(worker.name, text) for worker in session.workers for text in worker.crons]
-        last_runs = _last_runs(session, persist_to, crons)
+        project = _session(config, env)
+        crons = [(worker.name, text) for worker in project.workers for text in worker.crons]
+        folder = _folder(project, persist_to)
+        last_runs = _last_runs(folder, crons)
+        running = _running(folder, session)
+    now_ms = running["nowMs"] if running is not None else _now_ms()
     found: list[dict[str, Any]] = []
     rows: list[list[str]] = []
     for worker, source in crons:
         parsed = _parse(source, chosen, told=not as_json)
         last = last_runs.get((worker, source))
         last_run = last.as_json() if last is not None else None
-        shown_last = f"{_utc(last.scheduled_ms)} {last.outcome}" if last is not None else "-"
+        shown_last = f"{utc(last.scheduled_ms)} {last.outcome}" if last is not None else "-"
         if isinstance(parsed, dict):
             found.append({"worker": worker, **parsed, "lastRun": last_run})
             rows.append([worker, output.printable(source), "refused by Cloudflare", "-", "-", shown_last])
             continue
         next_ms = QuickSchedule(parsed).next_after(now_ms)
         words = describe(parsed)
-        found.append(_entry(worker, parsed, words=words, next=_iso(next_ms), lastRun=last_run))
-        rows.append([worker, output.printable(source), words, _utc(next_ms), _local(next_ms), shown_last])
+        found.append(_entry(worker, parsed, words=words, next=iso(next_ms), lastRun=last_run))
+        rows.append([worker, output.printable(source), words, utc(next_ms), local(next_ms), shown_last])
     if as_json:
         output.result_json(found)
     elif not rows:
         output.result('The config has no crons. Add some under [triggers]: crons = ["*/5 * * * *"]')
     else:
         output.table(
-            ["Worker", "Cron", "Meaning", "Next (UTC)", f"Next ({_zone(now_ms)})", "Last run"],
+            ["Worker", "Cron", "Meaning", "Next (UTC)", f"Next ({zone(now_ms)})", "Last run"],
             rows,
             optional=["Worker", "Last run", "Meaning"],
         )
+        _warn_of_session(running)
+
+
+def _warn_of_session(running: dict[str, Any] | None) -> None:
+    if running is None:
+        return
+    if not running["on"]:
+        output.warning("The session was started with --no-cron: its clock fires none of them.")
+    elif running["paused"]:
+        output.warning("Crons are paused in the session: ticks pass by until `wpy cron resume`.")
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -235,7 +258,7 @@ def _print_next(worker: str | None, expression: CronExpression, after_ms: int, c
     output.result(f"{_label(worker)}{output.printable(expression.source)}  {describe(expression)}")
     fires = list(islice(QuickSchedule(expression).iter_after(after_ms), count))
     if fires:
-        output.table(["UTC", f"Local ({_zone(after_ms)})"], [[_utc(time), _local(time)] for time in fires])
+        output.table(["UTC", f"Local ({zone(after_ms)})"], [[utc(time), local(time)] for time in fires])
     _warn(None, advise(expression))
     output.result()
 
@@ -249,9 +272,7 @@ def _described(worker: str | None, expression: CronExpression, after_ms: int, co
 
     fires = islice(QuickSchedule(expression).iter_after(after_ms), count)
     warnings = [_plain(one) for one in advise(expression)]
-    return _entry(
-        worker, expression, next=[_iso(time) for time in fires], words=describe(expression), warnings=warnings
-    )
+    return _entry(worker, expression, next=[iso(time) for time in fires], words=describe(expression), warnings=warnings)
 
 
 def _entry(worker: str | None, expression: CronExpression, **more: Any) -> dict[str, Any]:
@@ -302,24 +323,35 @@ def _session(config: list[Path] | None, env: str | None) -> SessionConfig:
         raise typer.Exit(output.FAILED) from error
 
 
-def _last_runs(
-    session: SessionConfig, persist_to: Path | None, crons: list[tuple[str, str]]
-) -> dict[tuple[str, str], RunRecord]:
-    """The last run of each cron that this state folder knows of. A folder without a database stays without one."""
-    from wrangler_py.cron.runs import RunTable
+def _folder(project: SessionConfig, persist_to: Path | None) -> Path:
     from wrangler_py.dev.options import state_folder
-    from wrangler_py.store.database import FILE_NAME, open_store
 
-    folder = state_folder(persist_to, Path.cwd(), session.workers[0].root)
-    if not (folder / FILE_NAME).exists():
-        return {}
-    store = open_store(folder)
-    try:
+    return state_folder(persist_to, Path.cwd(), project.workers[0].root)
+
+
+def _last_runs(folder: Path, crons: list[tuple[str, str]]) -> dict[tuple[str, str], RunRecord]:
+    """The last run of each cron that this state folder knows of. A folder without a database stays without one."""
+    from wrangler_py.cli.state import reading
+    from wrangler_py.cron.runs import RunTable
+
+    with reading(folder) as store:
+        if store is None:
+            return {}
         table = RunTable(store)
         found = ((key, table.last_of(*key)) for key in crons)
         return {key: run for key, run in found if run is not None}
-    finally:
-        store.close()
+
+
+def _running(folder: Path, wanted: str | None) -> dict[str, Any] | None:
+    """What the session on this folder says of its crons and its clock, or None without one."""
+    from wrangler_py.cli.session_client import SessionClient, running_session, running_sessions
+
+    found = running_session(folder, wanted) if wanted is not None else next(iter(running_sessions(folder)), None)
+    if found is None:
+        return None
+    with SessionClient(found) as client:
+        state: dict[str, Any] = client.call("GET crons")
+        return state
 
 
 def _dialect(text: str) -> Dialect:
@@ -331,49 +363,14 @@ def _dialect(text: str) -> Dialect:
     raise typer.BadParameter(f'"{text}" is not one of {", ".join(DIALECTS)}', param_hint="--dialect")
 
 
-def _time(text: str) -> int:
-    from wrangler_py.cron.questions import parse_time
-
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--after") from None
-
-
 def _now_ms() -> int:
     from wrangler_py.clock import SystemClock
 
     return SystemClock().now_ms()
 
 
-def _iso(time_ms: int | None) -> str | None:
-    from wrangler_py.cron.questions import iso
-
-    return None if time_ms is None else iso(time_ms)
-
-
-def _utc(time_ms: int | None) -> str:
-    import datetime as dt
-
-    return "never" if time_ms is None else f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%a %Y-%m-%d %H:%M}"
-
-
-def _local(time_ms: int | None) -> str:
-    """The time where the user is; what lies outside of the system's calendar is left as it is in UTC."""
-    import datetime as dt
-
-    if time_ms is None:
-        return "never"
-    try:
-        return f"{dt.datetime.fromtimestamp(time_ms / 1000):%a %Y-%m-%d %H:%M}"
-    except (OverflowError, OSError, ValueError):
-        return _utc(time_ms) + " UTC"
-
-
-def _zone(time_ms: int) -> str:
-    import datetime as dt
-
-    return dt.datetime.fromtimestamp(time_ms / 1000).astimezone().tzname() or "local"
+for _command in (trigger, backfill, pause, resume, history):
+    app.command()(_command)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from wrangler_py import __version__
 #: command: (module that holds `app`, one line of help)
 _GROUPS = {
     "queues": ("wrangler_py.cli.queues", "Create, list and describe local queues."),
-    "cron": ("wrangler_py.cli.cron", "Explain, check and list cron expressions."),
+    "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
 }
 _DEV_HELP = "Serve your Worker: queues, crons, hot reload."

@@ -3,55 +3,127 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
+import socket
+from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
 
 from wrangler_py.cli.output import CommandError
-from wrangler_py.cli.state import reading
-from wrangler_py.server.control import PREFIX
-from wrangler_py.store.sessions import SessionInfo, living_sessions
 
-#: How long a call may take (seconds). Moving a clock waits for the handlers that it starts.
-CALL_TIMEOUT_S = 600
+if TYPE_CHECKING:
+    from wrangler_py.store.sessions import SessionInfo
+
+#: How long a call may take that only asks (seconds). One that runs handlers has no limit but theirs.
+ASK_TIMEOUT_S = 30.0
+
+SessionOption = Annotated[
+    str | None,
+    typer.Option("--session", metavar="PORT", help="Which session, when several share the state folder."),
+]
 
 
-def running_session(folder: Path) -> SessionInfo | None:
-    """The session that serves this state folder: the oldest, when there are several."""
+def running_sessions(folder: Path) -> list[SessionInfo]:
+    """The sessions that serve this state folder, oldest first."""
+    from wrangler_py.cli.state import reading
+    from wrangler_py.store.sessions import living_sessions
+
     with reading(folder) as store:
-        sessions = [] if store is None else [s for s in living_sessions(store) if s.url is not None]
+        return [] if store is None else [s for s in living_sessions(store) if s.url is not None]
+
+
+def running_session(folder: Path, wanted: str | None = None) -> SessionInfo | None:
+    """The session that serves this state folder, or None. `wanted`: its port. Raises CommandError when there are several
+    and none is named, or when there is none at that port."""
+    sessions = running_sessions(folder)
+    if wanted is not None:
+        for session in sessions:
+            if wanted in (str(urlsplit(session.url or "").port), session.url):
+                return session
+        there = f" There is {_listed(sessions)}." if sessions else ""
+        raise CommandError(f"No session of {folder} listens on port {wanted}.{there}")
+    if len(sessions) > 1:
+        raise CommandError(
+            f"Several sessions run on {folder}: {_listed(sessions)}.\nName the one you mean with --session PORT."
+        )
     return sessions[0] if sessions else None
 
 
-def need_session(folder: Path) -> SessionInfo:
-    """The running session. Raises CommandError when there is none."""
-    session = running_session(folder)
+def _listed(sessions: Sequence[SessionInfo]) -> str:
+    return ", ".join(f"{session.url} (process {session.pid})" for session in sessions)
+
+
+class SessionClient:
+    """A connection to a session's control API. Close it, or use it in a `with`."""
+
+    def __init__(self, session: SessionInfo) -> None:
+        address = urlsplit(session.url or "")
+        self.session = session
+        self._connection = HTTPConnection(address.hostname or "localhost", address.port)
+        self._headers = {"Content-Type": "application/json", "X-Wpy-Token": session.token or ""}
+
+    def __enter__(self) -> SessionClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def call(
+        self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float | None = ASK_TIMEOUT_S
+    ) -> Any:
+        """One call, e.g. "POST clock/advance". `timeout_s` None: as long as it takes. Raises CommandError with what the
+        session says."""
+        from wrangler_py.server.control import PREFIX
+
+        method, _, path = name.partition(" ")
+        body = json.dumps(arguments or {}).encode() if method == "POST" else None
+        self._set_timeout(timeout_s)
+        try:
+            self._connection.request(method, PREFIX + path, body, self._headers)
+            reply = self._connection.getresponse()
+            text = reply.read()
+        except (OSError, HTTPException) as error:
+            self.close()
+            said = str(error) or type(error).__name__
+            raise CommandError(f"The session at {self.session.url} does not answer: {said}.") from error
+        except KeyboardInterrupt:
+            self.close()  # the answer is still to come on it
+            raise
+        try:
+            answer = json.loads(text)
+            if reply.status < 400:
+                return answer
+            said = str(answer["error"])
+        except (ValueError, KeyError, TypeError):  # not the control API's own words
+            start = text[:200].decode("utf-8", "replace")
+            said = f"The session at {self.session.url} answered {reply.status} {reply.reason}: {start}"
+        raise CommandError(said)
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        self._connection.timeout = timeout_s
+        sock: socket.socket | None = self._connection.sock
+        if sock is not None:
+            sock.settimeout(timeout_s)
+
+
+def connect(
+    configs: Sequence[Path] | None, env: str | None, persist_to: Path | None, wanted: str | None = None
+) -> SessionClient:
+    """A client of the session that runs here. Raises CommandError when there is none."""
+    from wrangler_py.cli.state import find_project
+
+    return connect_to(find_project(configs, env, persist_to).folder, wanted)
+
+
+def connect_to(folder: Path, wanted: str | None = None) -> SessionClient:
+    """A client of the session on this state folder. Raises CommandError when there is none."""
+    session = running_session(folder, wanted)
     if session is None:
         raise CommandError(f"No `wpy dev` session runs on {folder}.\nStart one with `wpy dev`, then try again.")
-    return session
-
-
-def call(session: SessionInfo, name: str, arguments: dict[str, Any] | None = None) -> Any:
-    """One call of the control API, e.g. "POST clock/advance". Raises CommandError with what the session says."""
-    method, _, path = name.partition(" ")
-    request = urllib.request.Request(
-        f"{session.url}{PREFIX}{path}",
-        method=method,
-        data=json.dumps(arguments or {}).encode() if method == "POST" else None,
-        headers={"Content-Type": "application/json", "X-Wpy-Token": session.token or ""},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before this machine
-    try:
-        with opener.open(request, timeout=CALL_TIMEOUT_S) as reply:
-            return json.load(reply)
-    except urllib.error.HTTPError as error:
-        with error:
-            text = error.read().decode("utf-8", "replace")
-        try:
-            text = json.loads(text)["error"]
-        except (ValueError, KeyError, TypeError):
-            pass  # not the control API's own words: show what came
-        raise CommandError(text) from error
-    except OSError as error:
-        raise CommandError(f"The session at {session.url} does not answer: {error}.") from error
+    return SessionClient(session)

@@ -10,14 +10,9 @@ from wrangler_py.clock import ClockStopped, SessionClock
 from wrangler_py.cron.limits import MAX_TRIGGER_TIME_MS
 from wrangler_py.dev.clockwork import Clockwork
 from wrangler_py.dev.crons import SessionCrons
-from wrangler_py.dev.times import iso
+from wrangler_py.dev.times import IDLE_LIMIT_S, MAX_ADVANCE_S, iso
 from wrangler_py.dev.workers import WorkerSet
 from wrangler_py.server.control import Call, CallError
-
-#: The farthest that one call moves the clock (seconds): ten years. More is a slip of the finger.
-MAX_ADVANCE_S = 10 * 366 * 86_400
-#: How far `run-until-idle` goes unless told otherwise (seconds): past the longest delay and retention there is.
-IDLE_LIMIT_S = 15 * 86_400
 
 
 def clock_calls(clock: SessionClock, clockwork: Clockwork) -> Mapping[str, Call]:

@@ -1,8 +1,13 @@
-"""Moments and spans of time in words."""
+"""Moments and spans of time: in words, and how far a clock is moved at once."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+
+#: The farthest that one call moves a clock (seconds): ten years. More is a slip of the finger.
+MAX_ADVANCE_S = 10 * 366 * 86_400
+#: How far `wpy clock run-until-idle` goes unless told otherwise (seconds): past the longest delay and retention.
+IDLE_LIMIT_S = 15 * 86_400
 
 _EPOCH = datetime(1970, 1, 1)
 
