@@ -244,6 +244,8 @@ class TestDescribe:
             "consumers_total_count": 1,
             "consumers": [
                 {
+                    "consumer_id": None,
+                    "created_on": None,
                     "type": "worker",
                     "script": "app",
                     "script_name": "app",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -31,8 +32,8 @@ from wrangler_py.cli.queues_inventory import (
 )
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
 from wrangler_py.clock import SystemClock
-from wrangler_py.config.model import Consumer
-from wrangler_py.queues import tables
+from wrangler_py.queues import limits, tables
+from wrangler_py.queues.consumers import WorkerSettings
 from wrangler_py.store.sessions import SessionInfo
 
 #: What stands in place of a record's fields while the queue exists in the config only.
@@ -75,7 +76,8 @@ def create(
         if message_retention_period_secs is not None:
             _refuse(texts.bad_retention(message_retention_period_secs))
             settings["message_retention_period"] = message_retention_period_secs
-        _refuse(texts.bad_name(name))
+        if not re.fullmatch(limits.QUEUE_NAME_PATTERN, name):
+            raise CommandError(str(limits.queue_name_invalid(printable(name))))
         project = find_project(config, env, persist_to)
         if not json:
             result(f"🌀 Creating queue '{name}'")
@@ -83,7 +85,7 @@ def create(
         with writing(project.folder) as store:
             _, created = store.write(lambda c: tables.ensure_queue(c, name, now_ms, **settings))
         if not created:
-            raise CommandError(texts.name_taken(name))
+            raise CommandError(str(limits.queue_name_taken(name)))
         if json:
             _print_one(name, project, as_json=True)
         else:
@@ -211,8 +213,8 @@ def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
         result(f"  {_about_producer(producer)}")
     result(f"Number of Consumers: {len(queue.consumers)}")
     if queue.consumers:
-        result(f"Consumers: {', '.join(f'worker:{printable(c)}' for c in queue.consumers)}")
-    for consumer in queue.consumers.values():
+        result(f"Consumers: {', '.join(printable(c.label) for c in queue.consumers)}")
+    for consumer in queue.consumers:
         result(f"  {_about_consumer(consumer)}")
     sources = inventory.sources_of(queue.name)
     if sources:
@@ -235,17 +237,26 @@ def _about_producer(producer: ProducerEntry) -> str:
 
 
 def _about_consumer(consumer: ConsumerEntry) -> str:
-    settings: Consumer = consumer.settings
-    concurrency = "auto" if settings.max_concurrency is None else settings.max_concurrency
-    parts = [
-        f"max_batch_size {settings.max_batch_size}",
-        f"max_batch_timeout {settings.max_batch_timeout:g} s",
-        f"max_retries {settings.max_retries}",
-        f"retry_delay {settings.retry_delay} s",
-        f"max_concurrency {concurrency}",
-        f"dead_letter_queue {printable(settings.dead_letter_queue) if settings.dead_letter_queue else 'none'}",
-    ]
-    return f"worker:{printable(consumer.worker)}  {', '.join(parts)}{_running(consumer.sessions)}"
+    """Settings by their names in the config."""
+    settings = consumer.settings
+    parts = [f"max_retries {settings.max_retries}", f"retry_delay {settings.retry_delay} s"]
+    if isinstance(settings, WorkerSettings):
+        concurrency = "auto" if settings.max_concurrency is None else settings.max_concurrency
+        parts = [
+            f"max_batch_size {settings.batch_size}",
+            f"max_batch_timeout {settings.max_wait_time_ms / 1000:g} s",
+            *parts,
+            f"max_concurrency {concurrency}",
+        ]
+    else:
+        parts = [
+            f"batch_size {settings.batch_size}",
+            *parts,
+            f"visibility_timeout {settings.visibility_timeout_ms / 1000:g} s",
+        ]
+    parts.append(f"dead_letter_queue {printable(consumer.dead_letter_queue) if consumer.dead_letter_queue else 'none'}")
+    running = _running(consumer.sessions) if isinstance(settings, WorkerSettings) else ""
+    return f"{printable(consumer.label)}  {', '.join(parts)}{running}"
 
 
 def _running(sessions: list[SessionInfo]) -> str:

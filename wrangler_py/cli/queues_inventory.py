@@ -1,26 +1,30 @@
 """What there is to say of each queue: its record and backlog from the state, its producers and consumers from the
-project's config and from the sessions that run.
+project's config, from the sessions that run, and from what was made through the API.
 
 A queue that only the config names counts as existing: the next `wpy dev` creates it. It has no record until then.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from wrangler_py.cli.output import warning
 from wrangler_py.config.model import Consumer, WorkerConfig
 from wrangler_py.queues import tables
+from wrangler_py.queues.consumers import (
+    Attached,
+    PullSettings,
+    QueueConsumerInfo,
+    WorkerSettings,
+    of_queues,
+    settings_object,
+)
 from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
 from wrangler_py.queues.tables import Counts, QueueRecord
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Attachment, SessionInfo, attachments, living_sessions
-
-_CONSUMER_SETTINGS = {f.name for f in dataclasses.fields(Consumer)} - {"queue"}
 
 
 @dataclass(slots=True)
@@ -35,12 +39,21 @@ class ProducerEntry:
 
 @dataclass(slots=True)
 class ConsumerEntry:
-    """A Worker that a queue is delivered to."""
+    """A Worker that a queue is delivered to, or whoever pulls it."""
 
+    #: Empty for an `http_pull` consumer.
     worker: str
-    #: Those of the running session, else those of the config.
-    settings: Consumer
+    #: Those in force in a running session, else those of the config, else those given through the API.
+    settings: WorkerSettings | PullSettings
+    dead_letter_queue: str | None
+    #: What the state knows of it; None when only the config names it.
+    info: QueueConsumerInfo | None = None
     sessions: list[SessionInfo] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """As in wrangler's lists: the type, and the Worker where there is one."""
+        return f"worker:{self.worker}" if isinstance(self.settings, WorkerSettings) else "http_pull"
 
 
 @dataclass(slots=True)
@@ -56,7 +69,7 @@ class QueueEntry:
     oldest_ms: int | None = None
     oldest_entered_ms: int | None = None
     producers: dict[str, ProducerEntry] = field(default_factory=dict)
-    consumers: dict[str, ConsumerEntry] = field(default_factory=dict)
+    consumers: list[ConsumerEntry] = field(default_factory=list)
 
     @property
     def delivery_delay(self) -> int:
@@ -84,7 +97,7 @@ class Inventory:
         return [
             queue.name
             for queue in self.queues.values()
-            if any(c.settings.dead_letter_queue == dead_letter_queue for c in queue.consumers.values())
+            if any(consumer.dead_letter_queue == dead_letter_queue for consumer in queue.consumers)
         ]
 
 
@@ -119,37 +132,60 @@ def _add_config(queues: dict[str, QueueEntry], workers: Sequence[WorkerConfig]) 
             ends = _entry(queues, producer.queue).producers
             ends.setdefault(worker.name, ProducerEntry(worker.name)).bindings.append(producer.binding)
         for consumer in worker.consumers:
-            _entry(queues, consumer.queue).consumers[worker.name] = ConsumerEntry(worker.name, consumer)
+            entry = ConsumerEntry(worker.name, _config_settings(consumer), consumer.dead_letter_queue)
+            _entry(queues, consumer.queue).consumers.append(entry)
             if consumer.dead_letter_queue:
                 _entry(queues, consumer.dead_letter_queue)
 
 
+def _config_settings(consumer: Consumer) -> WorkerSettings:
+    return WorkerSettings(
+        batch_size=consumer.max_batch_size,
+        max_retries=consumer.max_retries,
+        max_wait_time_ms=round(consumer.max_batch_timeout * 1000),
+        max_concurrency=consumer.max_concurrency,
+        retry_delay=consumer.retry_delay,
+    )
+
+
 def _add_sessions(queues: dict[str, QueueEntry], store: Store) -> None:
-    try:
-        living = {session.id: session for session in living_sessions(store)}
-        attached = attachments(store)
-    except PermissionError as error:
-        warning(f"Running sessions are not shown: {error.filename} cannot be opened ({error.strerror}).")
+    records = [queue.record for queue in queues.values() if queue.record is not None]
+    if not records:
         return
+    living = {session.id: session for session in living_sessions(store)}
+    attached = attachments(store)
+    consumers = of_queues(store, records, Attached(store))
+    for record in records:
+        for info in consumers[record.id]:
+            _add_consumer(queues[record.name], info)
     for attachment in attached:
-        session = living.get(attachment.session_id)
-        if session is not None:  # it may end between two looks at it
-            _add_attachment(_entry(queues, attachment.queue), attachment, session)
+        session, queue = living.get(attachment.session_id), queues.get(attachment.queue)
+        if session is not None and queue is not None:  # a session may end, and begin, between two looks
+            _add_attachment(queue, attachment, session)
+
+
+def _add_consumer(queue: QueueEntry, info: QueueConsumerInfo) -> None:
+    for consumer in queue.consumers:
+        if info.type == "worker" and consumer.worker == info.script:
+            consumer.info = info
+            if info.running:
+                consumer.settings, consumer.dead_letter_queue = info.settings, info.dead_letter_queue
+            return
+    queue.consumers.append(ConsumerEntry(info.script, info.settings, info.dead_letter_queue, info))
 
 
 def _add_attachment(queue: QueueEntry, attachment: Attachment, session: SessionInfo) -> None:
-    if attachment.role == "producer":
-        producer = queue.producers.setdefault(attachment.worker, ProducerEntry(attachment.worker))
-        binding = attachment.detail.get("binding")
-        if isinstance(binding, str) and binding not in producer.bindings:
-            producer.bindings.append(binding)
-        if session not in producer.sessions:
-            producer.sessions.append(session)
+    if attachment.role == "consumer":
+        for consumer in queue.consumers:
+            if consumer.worker == attachment.worker:
+                consumer.sessions.append(session)
         return
-    known = {name: value for name, value in attachment.detail.items() if name in _CONSUMER_SETTINGS}
-    consumer = queue.consumers.setdefault(attachment.worker, ConsumerEntry(attachment.worker, Consumer(queue.name)))
-    consumer.settings = Consumer(queue.name, **known)
-    consumer.sessions.append(session)
+    producer = queue.producers.setdefault(attachment.worker, ProducerEntry(attachment.worker))
+    binding = attachment.detail.get("binding")
+    if isinstance(binding, str) and binding not in producer.bindings:
+        producer.bindings.append(binding)
+    if session not in producer.sessions:
+        producer.sessions.append(session)
 
 
 # Cloudflare's object shapes.
@@ -160,7 +196,8 @@ def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
 
     Cloudflare's keys: `queue_id`, `queue_name`, `created_on`, `modified_on` (RFC 3339), `producers`,
     `producers_total_count`, `consumers`, `consumers_total_count`, `settings`. `queue_id`, `created_on` and
-    `modified_on` are null for a queue that the config names and no session has created yet.
+    `modified_on` are null for a queue that the config names and no session has created yet; likewise a consumer's
+    `consumer_id` and `created_on`.
     wpy's own: `backlog` (Cloudflare's QueueMetrics, and where the messages are), `dead_letter_queue_of` (queues whose
     dead letters come here); in `producers` also `bindings`, and in both lists `sessions` (pid and url of each
     `wpy dev` that runs the Worker; url is null while it starts).
@@ -177,7 +214,7 @@ def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
             for p in queue.producers.values()
         ],
         "consumers_total_count": len(queue.consumers),
-        "consumers": [_consumer_object(queue, c) for c in queue.consumers.values()],
+        "consumers": [_consumer_object(queue, consumer) for consumer in queue.consumers],
         "settings": {
             "delivery_delay": queue.delivery_delay,
             "delivery_paused": queue.delivery_paused,
@@ -196,20 +233,16 @@ def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
 
 
 def _consumer_object(queue: QueueEntry, consumer: ConsumerEntry) -> dict[str, Any]:
-    settings = consumer.settings
+    info = consumer.info
+    is_worker = isinstance(consumer.settings, WorkerSettings)
     return {
-        "type": "worker",
-        "script": consumer.worker,
-        "script_name": consumer.worker,
+        "consumer_id": info.id if info else None,
+        "created_on": rfc3339(info.created_ms) if info else None,
+        "type": "worker" if is_worker else "http_pull",
+        **({"script": consumer.worker, "script_name": consumer.worker} if is_worker else {}),
         "queue_name": queue.name,
-        "dead_letter_queue": settings.dead_letter_queue or "",
-        "settings": {
-            "batch_size": settings.max_batch_size,
-            "max_retries": settings.max_retries,
-            "max_wait_time_ms": round(settings.max_batch_timeout * 1000),
-            "max_concurrency": settings.max_concurrency,
-            "retry_delay": settings.retry_delay,
-        },
+        "dead_letter_queue": consumer.dead_letter_queue or "",
+        "settings": settings_object(consumer.settings),
         "sessions": _sessions(consumer.sessions),
     }
 

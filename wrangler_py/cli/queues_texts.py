@@ -1,6 +1,7 @@
 """Ranges, error texts and config snippets of `wpy queues`, each with its source.
 
-[wrangler] src/queues/ of wrangler 4.86, compared with what it prints; [api] Cloudflare REST API v4, Queues; [wpy] ours.
+[wrangler] src/queues/ of wrangler 4.86, compared with what it prints; [wpy] ours. What the API itself refuses stands in
+queues/limits.py.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,24 +39,9 @@ def _bad_range(option: str, value: int, low: int, high: int) -> str | None:
     return None if low <= value <= high else f"Invalid {option} value: {value}. Must be between {low} and {high}"
 
 
-def bad_name(name: str) -> str | None:
-    """What is wrong with the name of a new queue, or None. Begins as the API's own text [api: code 11003]."""
-    if re.fullmatch(QUEUE_NAME_PATTERN, name):
-        return None
-    return (
-        f"Queue name '{printable(name)}' is invalid: it must have 1 to 63 lower-case letters, digits and hyphens, and begin and "
-        "end with a letter or digit. [code: 11003]"
-    )
-
-
-def name_taken(name: str) -> str:
-    """[api: code 11009]"""
-    return f"Queue name '{name}' is already taken. Please use a different name and try again. [code: 11009]"
-
-
 def no_such_queue(name: str, existing: Sequence[str], folder: Path) -> str:
     """First line [wrangler], with `wpy` for `wrangler`; then what exists [wpy]."""
-    creates = f" To create it, run: wpy queues create {shlex.quote(name)}" if bad_name(name) is None else ""
+    creates = f" To create it, run: wpy queues create {name}" if re.fullmatch(QUEUE_NAME_PATTERN, name) else ""
     lines = [f'Queue "{printable(name)}" does not exist.{creates}']
     near = difflib.get_close_matches(name, existing, n=1)
     if near:
