@@ -113,9 +113,11 @@ class Room:
 
     # Building -----------------------------------------------------------------------------------------------------
 
-    def consume(self, queue: str = "q", *, opened: bool = True, **settings: object) -> Handler:
+    def consume(
+        self, queue: str = "q", *, opened: bool = True, handler: Handler | None = None, **settings: object
+    ) -> Handler:
         """Attach a consumer with these settings (the defaults are production's)."""
-        handler = Handler(self.clock)
+        handler = handler or Handler(self.clock)
         self.broker.ensure_queue(queue)
         consumer = QueueConsumer(Settings(queue, **settings), "worker", handler, self.broker, self.clock, self.log)
         self.consumers[queue] = consumer

@@ -182,7 +182,8 @@ class Broker:
     async def claim(self, queue: str, limit: int) -> tuple[tuple[Message, ...], QueueMetrics]:
         """Lease up to `limit` ready messages and count the attempt. Second: what remains in the queue beside them.
 
-        What has outlived the queue's retention is deleted first. Raises sqlite3.Error or StateError.
+        No message: another session was faster, or some had outlived the queue's retention and are deleted now, so that
+        the queue has to be looked at again. Raises sqlite3.Error or StateError.
         """
         now = self._now()
 
@@ -191,10 +192,8 @@ class Broker:
             if record is None or record.delivery_paused or tables.is_pulled(connection, record.id):
                 return (), QueueMetrics(0, 0, None), 0
             expired = tables.expire(connection, record, now, _CHUNK)
-            if expired:
-                record = tables.find_queue(connection, queue) or record
-            if expired == _CHUNK:  # there may be more of them among the ready ones
-                return (), QueueMetrics(record.backlog_count, record.backlog_bytes, None), expired
+            if expired:  # with them the batch was due; without them it may not be
+                return (), QueueMetrics(0, 0, None), expired
             messages = tables.claim(connection, record.id, self._owner, now, limit)
             return messages, tables.metrics_beside(connection, record, messages), expired
 

@@ -216,7 +216,7 @@ class QueueConsumer:
         finally:
             self._claiming = False
         if not messages:
-            return None  # another session was faster, or they expired
+            return None
         if not self._open:  # the gate was shut meanwhile: nothing was delivered, so no attempt counts
             await self._write(give_back(messages))
             return None

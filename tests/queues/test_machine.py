@@ -1,0 +1,325 @@
+"""Anything in any order: sends, time, handlers that end in every way, crashes, gates, reloads, pauses, expiry, failing
+disks. Nothing is lost, delivered after it was acknowledged, early, too often, in two invocations, or out of order, and
+nothing that is due waits while an invocation is free.
+
+WPY_TEST_EFFORT=20 tries twenty times as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from processes import no_file_may_grow
+
+from wrangler_py.clock import VirtualClock
+from wrangler_py.config.model import Consumer as Settings
+from wrangler_py.queues import broker as broker_module
+from wrangler_py.queues.message import Batch, BatchOutcome, Retry
+
+from .harness import START_MS, Handler, Room, outgoing
+from .model import Letter, Model
+
+QUEUES = ("q", "dead")
+delays = st.sampled_from([None, None, 0, 1, 5, 60])
+consumers = st.builds(
+    Settings,
+    queue=st.just("q"),
+    max_batch_size=st.sampled_from([1, 2, 3, 5]),
+    max_batch_timeout=st.sampled_from([0, 0.5, 5]),
+    max_retries=st.sampled_from([0, 1, 3]),
+    dead_letter_queue=st.sampled_from(["dead", None]),
+    max_concurrency=st.sampled_from([None, 1, 2]),
+    retry_delay=st.sampled_from([0, 0, 4]),
+)
+
+
+class Watched(Handler):
+    """A handler whose every call is compared with the model, and which ends when the machine says so."""
+
+    def __init__(self, clock: VirtualClock, model: Model) -> None:
+        super().__init__(clock)
+        self.model = model
+        self.open_calls: list[tuple[Batch, Settings]] = []
+        self.errors: list[AssertionError] = []
+        self.hold()
+        waiting = self.script
+
+        def script(batch: Batch):
+            try:
+                model.delivered(batch, clock.now_ms())
+            except AssertionError as error:
+                self.errors.append(error)
+                raise
+            self.open_calls.append((batch, model.settings[batch.queue]))
+            return waiting(batch)
+
+        self.script = script
+
+
+class QueueMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.runner = asyncio.Runner()
+        self.patch = mock.patch.object(broker_module, "_SETTLE_AGAIN_S", 0.001)
+        self.patch.start()
+
+    def do(self, work):
+        """Run one step and let everything come to rest."""
+
+        async def step():
+            result = await work
+            await self.room.quiet()
+            return result
+
+        return self.runner.run(step())
+
+    # The session --------------------------------------------------------------------------------------------------
+
+    @initialize(consumer=consumers)
+    def begin(self, consumer: Settings) -> None:
+        self.model = Model({"q": consumer, "dead": Settings("dead", 2, 1, 1)}, {"q": 345_600, "dead": 345_600})
+        self.paused = False
+        self.now_ms = START_MS
+        self.enter()
+
+    def enter(self) -> None:
+        async def enter() -> None:
+            self.room = Room(self.folder, VirtualClock(self.now_ms))
+            for queue in QUEUES:
+                self.attach(queue)
+
+        self.runner.run(enter())
+        self.do(asyncio.sleep(0))
+
+    def attach(self, queue: str) -> None:
+        options = {name: getattr(self.model.settings[queue], name) for name in Settings.__slots__ if name != "queue"}
+        self.room.consume(queue, handler=Watched(self.room.clock, self.model), **options)
+
+    @rule()
+    def crash(self) -> None:
+        """kill -9 and a new start."""
+        in_flight = self.model.crashed()
+        self.now_ms = self.room.clock.now_ms()
+        self.runner.run(self.room.crash())
+        self.enter_again(in_flight)
+
+    def enter_again(self, recovered: int) -> None:
+        self.enter()
+        assert self.room.session.recovered == recovered
+
+    @rule()
+    def end_and_start(self) -> None:
+        """Ctrl-C and a new start: what runs is cut off."""
+        for queue in QUEUES:
+            for batch, began_with in self.room.handlers[queue].open_calls:
+                self.model.settled(batch, BatchOutcome("canceled"), began_with, self.room.clock.now_ms())
+        self.now_ms = self.room.clock.now_ms()
+        self.runner.run(self.room.close())
+        self.enter_again(0)
+
+    @rule(open_first=st.booleans())
+    def gate(self, open_first: bool) -> None:
+        """A reload: the gate is shut and opened, or opened twice."""
+
+        async def swap() -> None:
+            for consumer in self.room.consumers.values():
+                consumer.open() if open_first else consumer.hold()
+                await asyncio.sleep(0)
+                consumer.open()
+
+        self.do(swap())
+
+    @rule(consumer=consumers)
+    def reconfigure(self, consumer: Settings) -> None:
+        async def apply() -> None:
+            self.model.settings["q"] = consumer
+            self.room.consumers["q"].reconfigure(consumer)
+
+        self.do(apply())
+
+    @rule()
+    def neighbour_sends(self) -> None:
+        """Another session on the same folder lets a message in, and says so."""
+
+        async def send() -> None:
+            neighbour = Room(self.folder, VirtualClock(self.room.clock.now_ms()))
+            await neighbour.send(self.letter("q", 0).body)
+            await neighbour.close()
+            self.room.consumers["q"].pump()
+
+        self.do(send())
+
+    # In -----------------------------------------------------------------------------------------------------------
+
+    def letter(self, queue: str, delay: int) -> Letter:
+        number, now = len(self.model.letters), self.room.clock.now_ms()
+        letter = Letter(number, f"m{number}", queue, now, now, now + delay * 1000)
+        self.model.letters.append(letter)
+        return letter
+
+    @rule(delays=st.lists(delays, min_size=1, max_size=8), batch_delay=delays)
+    def send(self, delays: list[int | None], batch_delay: int | None) -> None:
+        bodies = []
+        for delay in delays:
+            effective = delay if delay is not None else batch_delay or 0
+            bodies.append((self.letter("q", effective).body, delay))
+        self.do(self.room.send(*bodies, delay=batch_delay, batch=True))
+
+    @rule()
+    def send_too_much(self) -> None:
+        """Refused as a whole."""
+
+        async def send() -> None:
+            with pytest.raises(Exception, match="10204"):
+                await self.room.broker.send("q", [outgoing("x"), outgoing("x" * 128_001)], batch=True)
+
+        self.do(send())
+
+    # Time ---------------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.001, 0.5, 1, 4.999, 5, 30, 61]))
+    def advance(self, seconds: float) -> None:
+        self.do(self.room.advance(seconds))
+
+    @rule()
+    def to_the_next_moment(self) -> None:
+        self.do(self.room.clock.next())
+
+    # Handlers -----------------------------------------------------------------------------------------------------
+
+    def running(self) -> list[tuple[str, int]]:
+        return [(queue, n) for queue in QUEUES for n in range(len(self.room.handlers[queue].open_calls))]
+
+    @precondition(lambda self: self.running())
+    @rule(
+        data=st.data(),
+        ending=st.sampled_from(["ok", "ok", "ok", "exception", "exception", "exceededWallTime", "canceled"]),
+    )
+    def finish(self, data: st.DataObject, ending: str) -> None:
+        """An invocation ends, in any way that one can end."""
+        queue, which = data.draw(st.sampled_from(self.running()), label="invocation")
+        handler = self.room.handlers[queue]
+        batch, began_with = handler.open_calls.pop(which)
+        calls = st.sampled_from(["", "", "ack", "retry"])
+        per_message = {m.id: (data.draw(calls), data.draw(delays)) for m in batch.messages}
+        outcome = BatchOutcome(
+            ending,
+            ack_all=data.draw(st.sampled_from([False, False, True]), label="ackAll"),
+            retry_all=data.draw(st.sampled_from([None, None, Retry(), Retry(2)]), label="retryAll"),
+            explicit_acks={id for id, (call, _) in per_message.items() if call == "ack"},
+            retries={id: Retry(delay) for id, (call, delay) in per_message.items() if call == "retry"},
+        )
+        disk_fails = data.draw(st.sampled_from([False] * 9 + [True]), label="disk fails")
+        self.model.settled(batch, outcome, began_with, self.room.clock.now_ms())
+
+        async def end() -> None:
+            if disk_fails:
+                with no_file_may_grow():
+                    handler.finish(outcome, which)
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+            else:
+                handler.finish(outcome, which)
+
+        self.do(end())
+
+    # Settings of the queue ----------------------------------------------------------------------------------------
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        async def change() -> None:
+            self.room.setting("q", delivery_paused=int(not self.paused))
+            self.paused = not self.paused
+            self.room.consumers["q"].pump()
+
+        self.do(change())
+
+    @rule(seconds=st.sampled_from([60, 90, 345_600]))
+    def retain(self, seconds: int) -> None:
+        """Messages are kept for shorter or longer; a clean-up follows, or is left to the next claim."""
+        now = self.room.clock.now_ms()
+        self.model.forget_expired("q", now)
+        self.do(self.room.broker.expire("q"))
+        self.model.retention_s["q"] = seconds
+        self.room.setting("q", message_retention_period=seconds)
+        self.model.forget_expired("q", now)
+        self.do(self.room.broker.expire("q"))
+
+    # What is always true ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def handlers_saw_nothing_wrong(self) -> None:
+        for handler in self.handlers():
+            assert not handler.errors, handler.errors[0]
+
+    def handlers(self):
+        return self.room.handlers.values() if hasattr(self, "room") else ()
+
+    @invariant()
+    def nothing_is_lost_and_the_counters_are_true(self) -> None:
+        if not hasattr(self, "room"):
+            return
+        now = self.room.clock.now_ms()
+        for queue in QUEUES:
+            held = set(self.room.left(queue))
+            model = self.model.of(queue)
+            assert {x.body for x in model if not self.model.expired(x, now)} <= held <= {x.body for x in model}
+            self.room.backlog(queue)  # compares the counters with the table
+            leased = set(self.room.rows(queue, "body, owner"))
+            assert {body.decode() for body, owner in leased if owner} == {x.body for x in model if x.in_flight}
+
+    @invariant()
+    def nothing_that_is_due_waits(self) -> None:
+        if not hasattr(self, "room"):
+            return
+        now = self.room.clock.now_ms()
+        for queue in QUEUES:
+            if self.model.running.get(queue, 0) == 0 and not (queue == "q" and self.paused):
+                assert not self.model.overdue(queue, now)
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "room"):
+                self.everything_arrives_in_the_end()
+        finally:
+            if hasattr(self, "room"):
+                self.runner.run(self.room.close())
+            self.runner.close()
+            self.patch.stop()
+            shutil.rmtree(self.folder)
+
+    def everything_arrives_in_the_end(self) -> None:
+        if self.paused:
+            self.pause_or_resume()
+        for _ in range(10_000):
+            for queue, _ in self.running():
+                handler = self.room.handlers[queue]
+                while handler.open_calls:
+                    batch, began_with = handler.open_calls.pop(0)
+                    self.model.settled(batch, BatchOutcome(), began_with, self.room.clock.now_ms())
+                    handler.finish()
+            if self.do(self.room.clock.next()) is None and not self.running():
+                break
+        self.handlers_saw_nothing_wrong()
+        now = self.room.clock.now_ms()
+        left = [x for x in self.model.letters if x.gone is None and not self.model.expired(x, now)]
+        assert not left, f"never delivered: {left}"
+
+
+QueueMachine.TestCase.settings = settings(
+    max_examples=60 * int(os.environ.get("WPY_TEST_EFFORT", "1")),
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestQueueMachine = pytest.mark.timeout(600)(QueueMachine.TestCase)
