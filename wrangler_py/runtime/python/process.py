@@ -18,6 +18,8 @@ from wrangler_py.runtime.worker import frames
 HELLO_TIMEOUT_S = 30.0
 #: Pieces of a streamed answer that may wait for a slow client before the worker is no longer read (bytes).
 _STREAM_HIGH_WATER = 4 << 20
+#: How long a process that closed its socket may take to be gone, in steps (seconds).
+_REAP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
 
 
 class Calls(Protocol):
@@ -295,12 +297,18 @@ class WorkerProcess(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
+        self._reap(_REAP_S)
+
+    def _reap(self, patience_s: tuple[float, ...]) -> None:
+        """The other end of the socket is closed, so the process is gone or going. Its own exit code is worth a moment."""
+        if self._popen.poll() is None and self._expected_end is None and patience_s:
+            self._loop.call_later(patience_s[0], self._reap, patience_s[1:])
+        else:
+            self._end()
 
     def _end(self) -> None:
         if self.ended.done():
             return
-        # The other end of the socket is closed, so the process is gone or going: its exit code is already decided.
         with contextlib.suppress(OSError):
             self._popen.kill()
         code = self._popen.wait()
