@@ -115,9 +115,11 @@ class Attached:
 
     def __init__(self, store: Store) -> None:
         started = {session.id: session.started_ms for session in living_sessions(store)}
+        self.workers: set[str] = set()
         self.producers: dict[str, list[str]] = {}
         self._consumers: dict[str, dict[str, tuple[WorkerSettings, str | None, int]]] = {}
         for a in attachments(store):
+            self.workers.add(a.worker)
             if a.role == "producer":
                 workers = self.producers.setdefault(a.queue, [])
                 if a.worker not in workers:

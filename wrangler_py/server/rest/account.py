@@ -1,0 +1,82 @@
+"""Calls by which clients find out who and where they are. A local server has one user with one account; every other account
+id reaches the same queues.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from wrangler_py.queues.consumers import Attached
+from wrangler_py.server.rest import objects, schemas
+from wrangler_py.server.rest.call import Call, Routes
+from wrangler_py.server.rest.envelope import ApiError, Result, page_info
+from wrangler_py.server.rest.schemas import array
+
+ROUTES = Routes("Account")
+
+ACCOUNT_ID = "10ca1000000000000000000000000000"
+_USER_ID = "10ca1000000000000000000000000001"
+_MEMBERSHIP_ID = "10ca1000000000000000000000000002"
+_EMAIL = "local@localhost"
+_TOKEN_IS_ACTIVE = "This API Token is valid and active"  # Cloudflare's words
+_NO_WORKER = 10090  # Cloudflare: "This Worker does not exist on your account."
+
+
+@ROUTES.serve("GET", "/accounts", "accounts-list", "The one account", result=array(schemas.ACCOUNT), paged=True)
+async def accounts(call: Call) -> Result:
+    return Result([_account(call, ACCOUNT_ID)], page_info(1, 1, 20, 1))
+
+
+@ROUTES.serve("GET", "/accounts/{account_id}", "accounts-get", "An account", result=schemas.ACCOUNT)
+async def account(call: Call) -> Result:
+    return Result(_account(call, call.path["account_id"]))
+
+
+@ROUTES.serve(
+    "GET", "/memberships", "memberships-list", "The one membership", result=array(schemas.MEMBERSHIP), paged=True
+)
+async def memberships(call: Call) -> Result:
+    membership = {"id": _MEMBERSHIP_ID, "status": "accepted", "account": _account(call, ACCOUNT_ID), "roles": []}
+    return Result([membership], page_info(1, 1, 20, 1))
+
+
+@ROUTES.serve("GET", "/user", "user-get", "The one user", result=schemas.USER)
+async def user(call: Call) -> Result:
+    return Result({"id": _USER_ID, "email": call.request.headers.get("x-auth-email") or _EMAIL})
+
+
+@ROUTES.serve(
+    "GET",
+    "/accounts/{account_id}/tokens/verify",
+    "account-tokens-verify",
+    "Whether the token is active",
+    result=schemas.TOKEN,
+)
+@ROUTES.serve("GET", "/user/tokens/verify", "user-tokens-verify", "Whether the token is active", result=schemas.TOKEN)
+async def verify_token(call: Call) -> Result:
+    shown = call.request.headers.get("authorization") or call.request.headers.get("x-auth-key") or ""
+    token_id = hashlib.sha256(shown.encode()).hexdigest()[:32]
+    return Result({"id": token_id, "status": "active"}, notes=[_TOKEN_IS_ACTIVE])
+
+
+@ROUTES.serve(
+    "GET",
+    "/accounts/{account_id}/workers/services/{script_name}",
+    "workers-services-get",
+    "A Worker of a running session",
+    result=schemas.SERVICE,
+)
+async def service(call: Call) -> Result:
+    """A Worker by name: wrangler asks for its default environment when it removes a consumer."""
+    name = call.path["script_name"]
+    attached = Attached(call.rooms.store)
+    if name not in attached.workers:
+        raise ApiError(404, _NO_WORKER, "This Worker does not exist on your account.")
+    environment = {"environment": "production", "script": {"id": name}}
+    return Result({"id": name, "default_environment": environment, "environments": [{"environment": "production"}]})
+
+
+def _account(call: Call, account_id: str) -> dict[str, Any]:
+    created = objects.moment(call.rooms.started_ms)
+    return {"id": account_id, "name": "wpy", "type": "standard", "created_on": created, "settings": {}}
