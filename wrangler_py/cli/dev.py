@@ -6,6 +6,7 @@ of a second.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -137,6 +138,7 @@ def dev(
         virtual_clock=clock == "virtual",
         start_ms=now,
         cron_catch_up=cron_catch_up,
+        api_token=os.environ.get("WPY_API_TOKEN") or None,
     )
     ctx.exit(_serve(ctx, options))
 

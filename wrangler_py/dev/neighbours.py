@@ -11,6 +11,7 @@ import json
 from urllib.parse import urlsplit
 
 from wrangler_py.events.record import EventLog
+from wrangler_py.queues import tables
 from wrangler_py.server.control import PREFIX
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import SessionInfo, attachments, living_sessions
@@ -66,6 +67,9 @@ class Neighbours:
 
     def _say_unconsumed(self, queue: str) -> None:
         if queue not in self._told_unconsumed:
+            record = tables.find_queue(self._store, queue)
+            if record is None or not record.backlog_count or tables.is_pulled(self._store, record.id):
+                return
             self._told_unconsumed.add(queue)
             self._events.emit("queue.unconsumed", queue=queue)
 

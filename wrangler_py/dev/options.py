@@ -39,6 +39,8 @@ class DevOptions:
     start_ms: int | None = None
     #: Crons that were missed while the machine slept are fired afterwards.
     cron_catch_up: bool = False
+    #: What the REST API asks of other machines; None: it refuses them.
+    api_token: str | None = None
 
 
 def state_folder(persist_to: Path | None, cwd: Path, root: Path) -> Path:

@@ -33,11 +33,13 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers
+from wrangler_py.queues.pull import Pulls
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
+from wrangler_py.server.rest.door import RestDoor, RestOptions
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.store.database import StateError, Store, open_store
 from wrangler_py.store.sessions import Session, attachments, open_session
@@ -139,7 +141,12 @@ class DevSession:
         )
         session.announce(self._url, token)
         hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
-        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts)
+        self._pulls = Pulls(store, self._clock, self._events, self._broker)
+        self._pulls.start()
+        rest = RestOptions(
+            store, self._clock, self._events, self._broker, self._pulls, hosts, api_token=self._options.api_token
+        )
+        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts, RestDoor(rest))
 
     def _make_worker(self, config: WorkerConfig) -> HostedWorker:
         first, self._first = self._first, None
@@ -173,6 +180,7 @@ class DevSession:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
                 self._terminal.flush()
                 self._clockwork.close()
+                self._pulls.close()
                 loading.cancel()
                 for task in background:
                     task.cancel()
@@ -237,7 +245,9 @@ class DevSession:
         if not self._ip.startswith(_LOOPBACK):
             terminal.warn(
                 f"--ip {self._ip}: other machines can reach this session, and so send messages and run crons. "
-                "Leave --ip out to serve this machine only."
+                "Leave --ip out to serve this machine only. "
+                + ("The REST API takes" if self._options.api_token else "To let them use the REST API, start with")
+                + " a token in WPY_API_TOKEN."
             )
         print_bindings(terminal, config)
         self._crons.set_config(config)
@@ -254,7 +264,13 @@ class DevSession:
     def _tell_backlog(self, store: Store) -> None:
         consumed = {c.queue for w in self._config.workers for c in w.consumers}
         for record in tables.all_queues(store):
-            if record.backlog_count and record.name not in consumed:
+            if tables.is_pulled(store, record.id):
+                if record.name in consumed:
+                    self._terminal.warn(
+                        f'Queue "{record.name}" has an HTTP pull consumer, so no worker gets its messages. To have them '
+                        f"delivered, remove it: wrangler queues consumer http remove {record.name}"
+                    )
+            elif record.backlog_count and record.name not in consumed:
                 self._terminal.warn(
                     f'Queue "{record.name}" holds {record.backlog_count} message(s) and no worker of this session '
                     "consumes it. They are kept."

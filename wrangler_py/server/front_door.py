@@ -15,6 +15,7 @@ from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.control import ControlApi
+from wrangler_py.server.rest.door import RestDoor
 from wrangler_py.server.triggers import Triggers
 
 Scope = MutableMapping[str, Any]
@@ -40,12 +41,14 @@ class FrontDoor:
         control: ControlApi,
         events: EventLog,
         allowed_hosts: Collection[str],
+        rest: RestDoor,
     ) -> None:
         self._workers = workers
         self._triggers = triggers
         self._control = control
         self._events = events
         self._allowed_hosts = allowed_hosts
+        self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,6 +63,9 @@ class FrontDoor:
             if answer is not None:
                 await respond(send, *answer)
                 return
+        if self._rest.serves(path):
+            await self._rest(scope, receive, send)
+            return
         started = time.perf_counter()
         if path == "/__scheduled":
             status, body, content_type = await self._triggers.test_scheduled(scope)
