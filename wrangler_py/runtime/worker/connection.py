@@ -1,0 +1,188 @@
+"""The socket to the server, on the worker's own loop: no thread reads or writes it.
+
+What a turn of the loop produces goes out in one `send`, before the loop waits again. Printed lines of one event that
+follow each other become one frame. Whoever produces faster than the server reads is held back: a stream waits in
+`drained()`, a `print` blocks, as it would on a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import frames
+from .loop import Hub
+
+#: Bytes read from the socket at once.
+_READ_SIZE = 256 * 1024
+#: Bytes produced within one turn before they are sent without waiting for its end.
+_EAGER = 64 * 1024
+#: Unsent bytes above which producers are held back, and below which they go on.
+HIGH_WATER = 1024 * 1024
+_LOW_WATER = HIGH_WATER // 4
+#: Characters of printed lines that one LOG frame carries at most, roughly.
+_LOG_SIZE = 32 * 1024
+
+
+class _LogLines:
+    """Lines of one event and level that wait to be sent together."""
+
+    __slots__ = ("event", "level", "size", "texts")
+
+    def __init__(self, event: int, level: str) -> None:
+        self.event = event
+        self.level = level
+        self.texts: list[str] = []
+        self.size = 0
+
+    def encode(self) -> bytes:
+        text = "".join(self.texts)
+        # marshal cannot say what UTF-8 cannot: a lone surrogate becomes "?", as a terminal would show it.
+        return frames.encode(frames.LOG, self.event, self.level, text.encode("utf-8", "replace").decode())
+
+
+def connect(target: str) -> socket.socket:
+    """The socket that argv names: `<fd>`, or `tcp:<port>:<token>`. Not inherited by processes that user code starts."""
+    if target.startswith("tcp:"):
+        _, port, token = target.split(":", 2)
+        sock = socket.create_connection(("127.0.0.1", int(port)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(token.encode() + b"\n")
+    else:
+        sock = socket.socket(fileno=int(target))
+    sock.set_inheritable(False)
+    sock.setblocking(False)
+    return sock
+
+
+class Connection:
+    """Sends and receives frames. `on_frame` is called for each one, in order, on the loop's thread."""
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        self._sock = sock
+        self._hub = hub
+        self._decoder = frames.Decoder()
+        self._lock = threading.RLock()
+        self._outbox: list[bytes | _LogLines] = []
+        self._pending = 0  # bytes (of log lines: characters) in the outbox
+        self._tail = b""  # what the kernel did not take
+        self._writing = False
+        self._drained: list[Any] = []
+        self.on_frame: Callable[[tuple[Any, ...]], None] = lambda frame: None
+        hub.flush = self._flush_outbox
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._hub.add_reader(self._sock, self._readable)
+
+    def send(self, *frame: Any) -> None:
+        """Queue one frame. Raises ValueError for a value that a frame cannot carry."""
+        data = frames.encode(*frame)
+        self._outbox.append(data)
+        self._pending += len(data)
+        if self._pending > _EAGER:
+            self.flush()
+
+    def send_now(self, *frame: Any) -> None:
+        """Send one frame at once. May be called from any thread, also while the loop's own is busy."""
+        with self._lock:
+            self._outbox.append(frames.encode(*frame))
+            self.flush()
+
+    def log(self, event: int, level: str, text: str) -> None:
+        """Queue whole lines, each ended by a newline. May be called from any thread."""
+        with self._lock:
+            outbox = self._outbox
+            lines = outbox[-1] if outbox else None
+            if type(lines) is not _LogLines or lines.event != event or lines.level != level or lines.size > _LOG_SIZE:
+                lines = _LogLines(event, level)
+                outbox.append(lines)
+            lines.texts.append(text)
+            lines.size += len(text)
+            self._pending += len(text)
+            if self._pending > _EAGER:
+                self.flush()
+                if len(self._tail) > HIGH_WATER:
+                    self._wait_until_writable()
+        if threading.get_ident() != self._hub._thread_id:
+            self._hub._write_to_self()
+
+    def flush(self) -> None:
+        """Send what is queued as far as the kernel takes it. May be called from any thread; never blocks."""
+        with self._lock:
+            outbox, self._outbox, self._pending = self._outbox, [], 0
+            parts = [self._tail, *(item if type(item) is bytes else item.encode() for item in outbox)]  # type: ignore[union-attr]
+            data = b"".join(parts)
+            try:
+                sent = self._sock.send(data) if data else 0
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                end_process()
+            self._tail = data[sent:]
+            if self._tail and not self._writing and threading.get_ident() == self._hub._thread_id:
+                self._writing = True
+                self._hub.add_writer(self._sock, self._writable)
+
+    def flush_all(self) -> None:
+        """Send everything, waiting for the server to take it."""
+        with self._lock:
+            self.flush()
+            self._wait_until_writable(0)
+
+    @property
+    def congested(self) -> bool:
+        """Whether a producer should wait in `drained()` before it produces more."""
+        return len(self._tail) + self._pending > HIGH_WATER
+
+    async def drained(self) -> None:
+        """Wait until the server has taken most of what is queued."""
+        self.flush()
+        while self.congested:
+            future = self._hub.create_future()
+            self._drained.append(future)
+            await future
+
+    def _flush_outbox(self) -> None:
+        if self._outbox or (self._tail and not self._writing):
+            self.flush()
+
+    def _writable(self) -> None:
+        self.flush()
+        if not self._tail:
+            self._hub.remove_writer(self._sock)
+            self._writing = False
+        if len(self._tail) < _LOW_WATER and self._drained:
+            waiting, self._drained = self._drained, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def _wait_until_writable(self, enough: int = _LOW_WATER) -> None:
+        while len(self._tail) > enough:
+            select.select([], [self._sock], [])
+            self.flush()
+
+    def _readable(self) -> None:
+        try:
+            data = self._sock.recv(_READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            end_process()
+        if not data:
+            end_process()
+        for frame in self._decoder.feed(data):
+            if frame[0] == frames.STOP:
+                self.flush()
+                end_process()
+            self.on_frame(frame)
+
+
+def end_process() -> None:
+    """End at once: the server is gone or wants it so. Handlers may be blocked on the stack, so nothing is unwound."""
+    os._exit(0)

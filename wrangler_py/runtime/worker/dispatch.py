@@ -1,0 +1,250 @@
+"""Frames from the server: what each one starts or moves on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from . import context, frames, logs, outcome
+from .connection import Connection
+from .context import Event
+from .loop import Hub
+from .shims.js.core import js_error
+from .watchdog import Watchdog
+
+
+class Dispatcher:
+    """Everything that a loaded worker does."""
+
+    def __init__(self, hub: Hub, connection: Connection, helper: Any, flags: Any, problem: str) -> None:
+        self._hub = hub
+        self._connection = connection
+        self._helper = helper
+        self._flags = flags
+        #: Why the SDK could not be imported.
+        self._problem = problem
+        self._handlers: Any = None
+        self._env: Any = None
+        self._keep_waiting = True
+        self._calls: dict[int, asyncio.Future] = {}
+        self._next_call = 0
+        #: Request bodies that are still coming, and answers that are still going, by event.
+        self._bodies: dict[int, Any] = {}
+        self._answers: dict[int, Any] = {}
+        self._waiting: deque[tuple[Any, ...]] = deque()
+        self._watchdog = Watchdog(hub, connection)
+        self._active = self._watchdog.active
+        hub.on_unblocked = self._start_waiting
+        hub.on_exit = _report_exit
+        helper.wait_until = context.wait_until
+        self._on: dict[int, Callable[..., None]] = {
+            frames.LOAD: self._load,
+            frames.FETCH: self._start,
+            frames.BODY: self._body,
+            frames.QUEUE: self._start,
+            frames.SCHEDULED: self._start,
+            frames.CANCEL: self._cancel,
+            frames.REPLY: self._reply,
+            frames.THROW: self._throw,
+        }
+
+    def on_frame(self, frame: tuple[Any, ...]) -> None:
+        self._on[frame[0]](frame)
+
+    # --- LOAD --------------------------------------------------------------------------------------------------
+
+    def _load(self, frame: tuple[Any, ...]) -> None:
+        from . import env, handlers, loader
+        from .shims import install
+
+        spec = frame[1]
+        flags = spec.get("flags") or {}
+        install.configure(self._flags, flags, spec.get("compatibility_date"))
+        self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
+        self._env = self._helper.env = env.make_env(spec, self.call)
+        before = set(sys.modules)
+        self._watchdog.arm()
+        self._hub.may_block = False
+        info: dict[str, Any] = {"handlers": [], "warnings": []}
+        try:
+            module = loader.load(spec)
+            legacy = not flags.get("python_no_global_handlers")
+            self._handlers = handlers.Handlers(module, spec["main"], self._env, legacy=legacy)
+            info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
+        except loader.LoadFailure as error:
+            text = f"{error}\n{self._problem}" if self._problem else str(error)
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before))
+        except BaseException as error:  # SystemExit too: the process goes on, with nothing to serve
+            text = outcome.format_exception(error)
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before))
+        else:
+            self._connection.send(frames.LOADED, info | loader.describe(before))
+        finally:
+            self._hub.may_block = True
+
+    # --- events ------------------------------------------------------------------------------------------------
+
+    def _start(self, frame: tuple[Any, ...]) -> None:
+        """Begin an event, or let it wait while too many handlers are blocked."""
+        if frame[0] == frames.FETCH and frame[6]:
+            from .fetch_event import IncomingBody
+
+            self._bodies[frame[1]] = IncomingBody(frame[5])
+        if self._waiting or not self._hub.can_start():
+            self._waiting.append(frame)
+        else:
+            self._begin(frame)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._hub.can_start():
+            self._begin(self._waiting.popleft())
+
+    def _begin(self, frame: tuple[Any, ...]) -> None:
+        kind = frame[0]
+        event = Event(frame[1])
+        work: Coroutine[Any, Any, None]
+        if kind == frames.FETCH:
+            work = self._run_fetch(event, frame)
+        elif kind == frames.QUEUE:
+            work = self._run_queue(event, frame)
+        else:
+            work = self._run_scheduled(event, frame)
+        self._watchdog.arm()
+        # Held here: the loop itself keeps only weak references to its tasks.
+        self._active[event.id] = self._hub.create_task(work)
+
+    def _over(self, event: Event, result: dict[str, Any]) -> None:
+        event.frozen = True
+        logs.finish(event.id)
+        self._connection.send(frames.DONE, event.id, result)
+        self._active.pop(event.id, None)
+        self._bodies.pop(event.id, None)
+        self._answers.pop(event.id, None)
+
+    async def _run_fetch(self, event: Event, frame: tuple[Any, ...]) -> None:
+        from .fetch_event import answer, make_request
+
+        logs.current_event.set(event)
+        sent = False
+        try:
+            if not self._handlers.has("fetch"):
+                raise self._handlers.missing("fetch", event)
+            request = make_request(frame, self._bodies.get(event.id))
+            if not self._handlers.legacy:
+                request = sys.modules["workers"].Request(request)
+            response = await self._handlers.call("fetch", request, event)
+            sending = answer(event, frame, response, self._connection)
+            sent = True
+            self._connection.send(frames.RETURNED, event.id, event.result())
+            if sending is not None:
+                self._answers[event.id] = sending
+                await sending.run()
+        except BaseException as error:
+            self._failed(event, error, sent)
+            if not sent:
+                self._connection.send(frames.RETURNED, event.id, _client_result(event))
+        await event.idle()
+        self._over(event, event.result() if sent else _client_result(event))
+
+    async def _run_queue(self, event: Event, frame: tuple[Any, ...]) -> None:
+        from .events import MessageBatch
+
+        logs.current_event.set(event)
+        _, _, queue, messages, metrics = frame
+        batch = MessageBatch(queue, messages, metrics, self._handlers.raw)
+        settlement = batch._settlement
+        try:
+            if not self._handlers.has("queue"):
+                raise self._handlers.missing("queue", event)
+            await self._handlers.call("queue", batch, event)
+        except BaseException as error:
+            self._failed(event, error)
+        result = event.result() | settlement.result()
+        self._connection.send(frames.RETURNED, event.id, result)
+        settlement.closed = not self._keep_waiting
+        await event.idle()
+        if self._keep_waiting:
+            result = event.result() | settlement.result()
+        settlement.closed = True
+        self._over(event, result)
+
+    async def _run_scheduled(self, event: Event, frame: tuple[Any, ...]) -> None:
+        from .events import ScheduledController
+
+        logs.current_event.set(event)
+        controller = ScheduledController.new(frame[2], frame[3])
+        has_handler = self._handlers.has("scheduled")
+        try:
+            if not has_handler:
+                controller._no_retry = True  # as workerd does
+                raise self._handlers.missing("scheduled", event)
+            await self._handlers.call("scheduled", controller, event)
+        except BaseException as error:
+            self._failed(event, error)
+
+        def result() -> dict[str, Any]:
+            return event.result() | {"no_retry": controller._no_retry, "handler": has_handler}
+
+        self._connection.send(frames.RETURNED, event.id, result())
+        await event.idle()
+        self._over(event, result())
+
+    def _failed(self, event: Event, error: BaseException, sent: bool = False) -> None:
+        """A handler raised. SystemExit is an exception of the event, as in Pyodide; KeyboardInterrupt ends the process."""
+        event.fail(error)
+        if isinstance(error, KeyboardInterrupt):
+            self._over(event, event.result() if sent else _client_result(event))
+            raise error
+
+    # --- the rest of a request, and of an answer ---------------------------------------------------------------
+
+    def _body(self, frame: tuple[Any, ...]) -> None:
+        body = self._bodies.get(frame[1])
+        if body is not None:
+            body.feed(frame[2], frame[3])
+
+    def _cancel(self, frame: tuple[Any, ...]) -> None:
+        body = self._bodies.get(frame[1])
+        if body is not None:
+            body.fail(js_error("Error", "Network connection lost."))
+        sending = self._answers.get(frame[1])
+        if sending is not None:
+            sending.cancel()
+
+    # --- calls of bindings -------------------------------------------------------------------------------------
+
+    def call(self, binding: str, method: str, args: tuple[Any, ...]) -> asyncio.Future:
+        """Ask the server for something of `env.<binding>`; the future of its REPLY."""
+        self._next_call = number = self._next_call + 1
+        future = self._calls[number] = asyncio.Future(loop=asyncio.get_running_loop())
+        event = logs.current_event.get()
+        self._connection.send(frames.CALL, number, 0 if event is None else event.id, binding, method, args)
+        return future
+
+    def _reply(self, frame: tuple[Any, ...]) -> None:
+        future = self._calls.pop(frame[1], None)
+        if future is not None and not future.done():
+            future.set_result(frame[2])
+
+    def _throw(self, frame: tuple[Any, ...]) -> None:
+        future = self._calls.pop(frame[1], None)
+        if future is not None and not future.done():
+            future.set_exception(js_error(frame[2], frame[3]))
+
+
+def _client_result(event: Event) -> dict[str, Any]:
+    """RESULT of a fetch without an answer: `error` is what the client sees, the whole traceback."""
+    assert event.error is not None
+    return {"outcome": "exception", "error": outcome.format_exception(event.error).rstrip("\n")}
+
+
+def _report_exit(error: BaseException) -> None:
+    """A task or callback of the user's raised SystemExit: the process goes on, as in Pyodide."""
+    event = logs.current_event.get()
+    if event is not None:
+        event.fail(error)
+    else:
+        logs.emit("error", outcome.format_exception(error))

@@ -1,0 +1,128 @@
+"""What became of an event, and how an exception is told: from the user's frame on, without the machinery in between."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
+_STDLIB = tuple(
+    {os.path.realpath(path) + os.sep for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))}
+    | {path + os.sep for name in ("stdlib", "platstdlib") if (path := sysconfig.get_path(name))}
+)
+_ASYNCIO = f"{os.sep}asyncio{os.sep}"
+#: Folders in a project that hold other people's code.
+_VENDORED = ("site-packages", "dist-packages", "python_modules", "node_modules")
+
+_root = ""
+_user_files: dict[str, bool] = {}
+
+
+def configure(root: str) -> None:
+    """Set the project's folder: what lies in it and in no folder of packages is the user's own code."""
+    global _root
+    _root = os.path.join(os.path.abspath(root), "")  # noqa: PTH100, PTH118
+    _user_files.clear()
+
+
+def is_users(filename: str) -> bool:
+    """Whether a file is part of the user's own project."""
+    known = _user_files.get(filename)
+    if known is None:
+        parts = filename[len(_root) :].split(os.sep)  # noqa: PTH206
+        known = _user_files[filename] = (
+            bool(_root)
+            and filename.startswith(_root)
+            and not filename.startswith(_HERE)
+            and not any(part in _VENDORED for part in parts)
+        )
+    return known
+
+
+def is_machinery(filename: str) -> bool:
+    """Whether a frame of this file says nothing to a user: this package, workers-runtime-sdk, asyncio, the importer."""
+    return filename.startswith((_HERE, "<frozen ", _sdk_folder())) or (
+        filename.startswith(_STDLIB) and (_ASYNCIO in filename or filename.endswith("contextlib.py"))
+    )
+
+
+def _sdk_folder() -> str:
+    paths = getattr(sys.modules.get("workers"), "__path__", None)
+    return os.path.join(paths[0], "") if paths else "\0"  # noqa: PTH118
+
+
+def shown(filename: str) -> str:
+    """A file as the user knows it: relative to the project when it is in there."""
+    return filename[len(_root) :] if _root and filename.startswith(_root) else filename
+
+
+def call_site() -> tuple[str, int] | None:
+    """File and line of the innermost caller that is the user's own code. Costs less than a microsecond."""
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if is_users(filename):
+            return filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def format_exception(error: BaseException) -> str:
+    """The traceback as Python prints it, notes and causes included, beginning at the user's frame."""
+    report = traceback.TracebackException.from_exception(error, compact=True)
+    for part in _parts(report):
+        _trim(part)
+    lines = "".join(report.format())
+    return lines
+
+
+def last_line(error: BaseException) -> str:
+    """The line of a traceback that names the exception: "ValueError: boom"."""
+    lines = traceback.format_exception_only(type(error), error)
+    notes = len("".join(f"{note}\n" for note in getattr(error, "__notes__", ()) or ()).splitlines())
+    text = "".join(lines).rstrip("\n").split("\n")
+    if isinstance(error, SyntaxError):
+        text = [line for line in text if line.startswith(type(error).__name__)] or text
+    elif notes:
+        text = text[:-notes] or text
+    return "\n".join(text).strip()
+
+
+def _parts(report: Any) -> Iterator[Any]:
+    waiting, seen = [report], set()
+    while waiting:
+        part = waiting.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        waiting += [part.__cause__, part.__context__, *(part.exceptions or ())]
+
+
+def _trim(report: Any) -> None:
+    """Drop the machinery's frames, and everything before the user's first frame when there is one."""
+    stack = report.stack
+    kept = [frame for frame in stack if not is_machinery(frame.filename)]
+    first = next((index for index, frame in enumerate(kept) if is_users(frame.filename)), 0)
+    stack[:] = kept[first:]
+    if not kept:
+        report.stack = None  # or "Traceback (most recent call last):" would stand over nothing
+
+
+def has_user_frame(trace: TracebackType | None) -> bool:
+    """Whether an exception passed through the user's own code."""
+    while trace is not None:
+        if is_users(trace.tb_frame.f_code.co_filename):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def exception_result(error: BaseException) -> dict[str, Any]:
+    """The two fields that RESULT has in common for an event that failed."""
+    return {"outcome": "exception", "error": last_line(error)}

@@ -1,0 +1,46 @@
+"""How values look to Python through the SDK, and how options reach JavaScript."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import logs, texts
+from .shims.js.core import jsnull
+
+_OPTIONS = {"delayseconds": "delaySeconds", "contenttype": "contentType"}
+_warned: set[tuple[str, str]] = set()
+
+
+def metrics_dict(metrics: tuple[int, int, int | None]) -> Any:
+    """`QueueMetrics` as Python sees it. Workers send 0 for a timestamp that is not known; then it is left out."""
+    count, size, oldest = metrics
+    made = js_dict()({"backlogCount": count, "backlogBytes": size})
+    if oldest:
+        made["oldestMessageTimestamp"] = naive_datetime(oldest)
+    return made
+
+
+def naive_datetime(milliseconds: float) -> Any:
+    """A JavaScript Date as the SDK shows it to Python: in the process's zone, without saying so."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(milliseconds / 1000)
+
+
+def js_dict() -> Any:
+    """The SDK's dict with attribute access; a plain dict with an SDK that has none."""
+    return getattr(sys.modules.get("workers.rpc"), "JsDict", dict)
+
+
+def nulls(given: dict) -> dict:
+    return {key: jsnull if value is None else value for key, value in given.items()}
+
+
+def check_names(call: str, keywords: dict[str, Any]) -> None:
+    """Say once that a misspelt option is ignored: Cloudflare ignores it without a word."""
+    for given in keywords:
+        name = _OPTIONS.get(given.replace("_", "").lower())
+        if name is not None and name != given and (call, given) not in _warned:
+            _warned.add((call, given))
+            logs.emit("warn", texts.UNKNOWN_OPTION.format(call=call, given=given, name=name))
