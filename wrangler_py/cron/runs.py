@@ -183,6 +183,7 @@ class _Active:
 
     def note(self, level: str, text: str) -> None:
         """Keep what was printed, as long as there is room."""
+        text = text.removesuffix("\n")
         if self.room > 0 and len(self.logs) < HISTORY_LOGS:
             kept = text if len(text) <= self.room else text[: self.room] + "…"
             self.logs.append((level, kept))

@@ -149,7 +149,7 @@ class Terminal:
         s = self.style
         label = f"[{e['worker']}]" + (f" {e['event']} |" if e["event"] else "")
         color = {"error": "red", "warn": "yellow", "debug": "dim"}.get(level)
-        for line in e["text"].split("\n"):
+        for line in e["text"].removesuffix("\n").split("\n"):
             self.line(f"{s(label, 'dim')} {s(line, color) if color else line}")
 
     def _blocked(self, e: dict[str, Any]) -> None:
