@@ -57,7 +57,7 @@ def run(sides: Sequence[Side], groups: Sequence[Group], rounds: int, *, quick: b
     results = Results(rounds)
     folder = Path(tempfile.mkdtemp(prefix="wpy-bench-"))
     try:
-        if not quick:
+        if not quick and any(group.name != "help" for group in groups):
             _warm_up(sides, folder)
         for round_ in range(rounds):
             at = time.perf_counter()

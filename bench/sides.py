@@ -94,11 +94,11 @@ def wrangler() -> Side | str:
 
 
 def version_of(side: Side, home: Path) -> str:
-    """What `--version` prints."""
+    """The version that `--version` prints."""
     command = [*side.command, "--version"]
     result = subprocess.run(command, env=side.run_environment(home), capture_output=True, text=True, timeout=60)
     lines = (result.stdout or result.stderr).strip().splitlines()
-    return lines[-1] if lines else "unknown"
+    return lines[-1].split()[-1] if lines else "unknown"
 
 
 def free_port() -> int:
@@ -133,16 +133,19 @@ class Session:
             raise
 
     def _first_answer(self) -> float:
+        refused: Exception | None = None
         while True:
-            with contextlib.suppress(OSError, HttpError):
+            try:
                 self.http.get("/ping")
                 return time.perf_counter() - self.started.at
+            except (OSError, HttpError) as error:
+                refused = error
+            waited = time.perf_counter() - self.started.at
             if not self.started.running:
                 raise BenchError(f"{self.side.name} dev ended by itself:\n{self.started.tail()}")
-            if time.perf_counter() - self.started.at > START_TIMEOUT_S:
-                raise BenchError(
-                    f"{self.side.name} dev did not answer within {START_TIMEOUT_S} s:\n{self.started.tail()}"
-                )
+            # A 500 is an answer: the worker does not run, and will not.
+            if waited > START_TIMEOUT_S or (isinstance(refused, HttpError) and waited > START_TIMEOUT_S / 6):
+                raise BenchError(f"{self.side.name} dev does not serve ({refused}):\n{self.started.tail()}")
             time.sleep(0.004)
 
     def stats(self, run: int) -> dict[str, Any]:
