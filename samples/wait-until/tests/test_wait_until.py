@@ -51,7 +51,7 @@ def test_the_answer_does_not_wait_for_the_log(wpy_dev):
     assert reply.seconds < 2
     assert not server.find("logged")
     server.wait_for(r"^\[wrangler:info\] GET /cart 200 OK \(\d+ms\)$")
-    server.wait_for(r"^\[wait-until\] GET /cart \| logged GET /cart$")
+    server.wait_for(r"^\[wait-until\] GET \S*/cart \| logged GET /cart$")
     (logged,) = [line.at for line in server.lines if "logged" in line.text]
     assert logged > answered
 
@@ -74,7 +74,7 @@ def test_the_entry_reaches_a_log_service_after_the_answer(wpy_dev, log_service):
 
     assert not server.find("logged")  # the service has not answered yet
     log_service.answer.set()
-    server.wait_for(r"^\[wait-until\] POST /orders \| logged POST /orders$")
+    server.wait_for(r"^\[wait-until\] POST \S*/orders \| logged POST /orders$")
     assert log_service.entries == [{"method": "POST", "path": "/orders"}]
 
 
@@ -86,7 +86,7 @@ def test_a_log_service_that_fails_is_nothing_that_the_client_sees(wpy_dev, log_s
     reply = server.get("/cart")
 
     assert (reply.status, reply.text) == (200, "That was quick.\n")
-    server.wait_for(r"^\[wait-until\] GET /cart \| OSError: the log service answers 500$")
+    server.wait_for(r"^\[wait-until\] GET \S*/cart \| OSError: the log service answers 500$")
 
 
 def test_what_was_begun_is_finished_before_the_session_ends(wpy_dev):
@@ -95,4 +95,4 @@ def test_what_was_begun_is_finished_before_the_session_ends(wpy_dev):
     server.get("/last")
     server.stop()
 
-    assert server.find(r"^\[wait-until\] GET /last \| logged GET /last$")
+    assert server.find(r"^\[wait-until\] GET \S*/last \| logged GET /last$")
