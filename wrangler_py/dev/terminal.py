@@ -142,6 +142,10 @@ class Terminal:
     def _queue_created(self, e: dict[str, Any]) -> None:
         self.debug(f'Created queue "{e["queue"]}"')
 
+    def _consumer_set(self, e: dict[str, Any]) -> None:
+        for note in e["notes"]:
+            self.warn(note)
+
     def _printed(self, e: dict[str, Any]) -> None:
         level = e["level"]
         if self._rank > _RANK.get(level, 1):
@@ -270,4 +274,6 @@ _PRINTERS: dict[str, _Printer] = {
     "worker.reloaded": Terminal._reloaded,
     "store.failed": Terminal._store_failed,
     "consumer.failed": Terminal._consumer_failed,
+    "consumer.created": Terminal._consumer_set,
+    "consumer.updated": Terminal._consumer_set,
 }

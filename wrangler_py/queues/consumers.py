@@ -228,10 +228,11 @@ class Consumers:
         if await self._store.submit(operation):
             self._events.emit("queue.created", queue=spec.dead_letter_queue)
         event = "consumer.created" if existing is None else "consumer.updated"
-        self._events.emit(event, queue=record.name, type=spec.type, worker=spec.script)
-        self._broker.wake(record.name)
         consumer = self.get(record, consumer_id)
-        return consumer, _notes(consumer, spec)
+        notes = _notes(consumer, spec)
+        self._events.emit(event, queue=record.name, type=spec.type, worker=spec.script, notes=notes)
+        self._broker.wake(record.name)
+        return consumer, notes
 
 
 def _notes(consumer: QueueConsumerInfo, spec: ConsumerSpec) -> list[str]:

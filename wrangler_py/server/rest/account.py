@@ -20,6 +20,8 @@ _USER_ID = "10ca1000000000000000000000000001"
 _MEMBERSHIP_ID = "10ca1000000000000000000000000002"
 _EMAIL = "local@localhost"
 _TOKEN_IS_ACTIVE = "This API Token is valid and active"  # Cloudflare's words
+_SUBDOMAIN = "wpy-local"
+_SCRIPT_SUBDOMAIN = "/accounts/{account_id}/workers/scripts/{script_name}/subdomain"
 _NO_WORKER = 10090  # Cloudflare: "This Worker does not exist on your account."
 
 
@@ -75,6 +77,44 @@ async def service(call: Call) -> Result:
         raise ApiError(404, _NO_WORKER, "This Worker does not exist on your account.")
     environment = {"environment": "production", "script": {"id": name}}
     return Result({"id": name, "default_environment": environment, "environments": [{"environment": "production"}]})
+
+
+# `wrangler triggers deploy` looks these up before it comes to the consumers of queues.
+
+
+@ROUTES.serve(
+    "GET",
+    "/accounts/{account_id}/workers/subdomain",
+    "workers-subdomain-get",
+    "The account's name on workers.dev",
+    result=schemas.SUBDOMAIN,
+)
+async def subdomain(call: Call) -> Result:
+    return Result({"subdomain": _SUBDOMAIN})
+
+
+@ROUTES.serve(
+    "GET",
+    _SCRIPT_SUBDOMAIN,
+    "workers-scripts-subdomain-get",
+    "Whether a Worker is served on workers.dev: never by a local server",
+    result=schemas.SCRIPT_SUBDOMAIN,
+)
+async def script_subdomain(call: Call) -> Result:
+    return Result({"enabled": False, "previews_enabled": False})
+
+
+@ROUTES.serve(
+    "POST",
+    _SCRIPT_SUBDOMAIN,
+    "workers-scripts-subdomain-create",
+    "Serve a Worker on workers.dev: a local server answers that it is not",
+    body=schemas.SCRIPT_SUBDOMAIN_CHANGE,
+    result=schemas.SCRIPT_SUBDOMAIN,
+)
+async def change_script_subdomain(call: Call) -> Result:
+    notes = ["A local server serves nothing on workers.dev."] if call.body["enabled"] else []
+    return Result({"enabled": False, "previews_enabled": False}, notes=notes)
 
 
 def _account(call: Call, account_id: str) -> dict[str, Any]:

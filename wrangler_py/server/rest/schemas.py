@@ -299,3 +299,8 @@ SERVICE = _named(
         }
     ),
 )
+SUBDOMAIN = _named("Subdomain", _answer({"subdomain": STRING}))
+SCRIPT_SUBDOMAIN_CHANGE = _named(
+    "ScriptSubdomainChange", _object({"enabled": BOOLEAN, "previews_enabled": nullable(BOOLEAN)}, "enabled")
+)
+SCRIPT_SUBDOMAIN = _named("ScriptSubdomain", _answer({"enabled": BOOLEAN, "previews_enabled": BOOLEAN}))
