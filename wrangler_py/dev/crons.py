@@ -172,9 +172,8 @@ class SessionCrons:
         return await runtime.scheduled(cron, scheduled_ms, wait_until=wait_until)
 
     async def close(self, grace_s: float) -> None:
-        """Fire no more; give running runs a moment."""
+        """Fire no more; give running runs a moment. Those that HTTP has begun end with their worker, and are noted too."""
         await asyncio.gather(self._scheduler.close(grace_s), self._close_by_hand(grace_s))
-        self._history.close()
 
     async def _close_by_hand(self, grace_s: float) -> None:
         if self._by_hand:

@@ -8,6 +8,7 @@ production will not accept, `wpy cron check` tells.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -51,7 +52,7 @@ class Triggers:
         cron = parse_test_scheduled(scope["query_string"])
         outcome = await self._run(None, cron, self._clock.now_ms(), wait_until=False)
         if outcome.outcome != "ok" and outcome.handler:
-            return 500, f"Error: {outcome.error or outcome.outcome}", _TEXT
+            return 500, f"Error: {_message(outcome.error or outcome.outcome)}", _TEXT
         return 200, RAN_SCHEDULED_EVENT, _TEXT
 
     async def cdn_cgi(self, scope: Scope, receive: Receive) -> Answer | None:
@@ -113,13 +114,22 @@ class Triggers:
         return 200, _dump({"success": True, "errors": [], "messages": [], "result": result}), _JSON
 
 
+#: The class that an exception's text begins with.
+_CLASS = re.compile(r"[A-Za-z_][\w.]*: (?=.)", re.ASCII)
+
+
+def _message(error: str) -> str:
+    """What wrangler's page shows of an exception: its message, under the heading "Error", whatever its class."""
+    return _CLASS.sub("", error, count=1) if _CLASS.match(error) else error
+
+
 def _explorer_error(status: int, code: int, message: str) -> Answer:
     errors = [{"code": code, "message": message}]
     return status, _dump({"success": False, "errors": errors, "messages": [], "result": None}), _JSON
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)  # as JSON.stringify writes it
 
 
 def _js_type(value: object) -> str:
