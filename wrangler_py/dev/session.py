@@ -27,7 +27,7 @@ from wrangler_py.dev.options import DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.times import iso
-from wrangler_py.dev.watch import source_folders, watch
+from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
 from wrangler_py.dev.workers import HostedWorker, WorkerSet
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
@@ -84,7 +84,7 @@ class DevSession:
         self._events = EventLog(self._clock)
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
-        self._restart_watch = asyncio.Event()
+        self._watcher: Watcher | None = None
         self._url = ""
         section = config.workers[0].dev
         self._ip = options.ip or section.ip or "127.0.0.1"
@@ -156,6 +156,7 @@ class DevSession:
 
     async def _serve(self, server: HttpServer, store: Store, session: Session) -> None:
         background: list[asyncio.Task[None]] = []
+        seen = look(self._watched_folders(), self._is_relevant) if self._options.reload else {}
         loading = asyncio.create_task(self._workers.apply(self._config))
         await asyncio.sleep(0)  # let the workers begin; they load while the server starts
         self._attach(session, self._config)
@@ -173,7 +174,7 @@ class DevSession:
                 await self._clockwork.start()
                 background.append(asyncio.create_task(self._broker.watch_retention()))
                 if self._options.reload:
-                    background.append(asyncio.create_task(self._watch(session)))
+                    background.append(asyncio.create_task(self._watch(session, seen)))
                 self._tell_backlog(store)
                 await self._stop.wait()
             finally:
@@ -318,15 +319,16 @@ class DevSession:
 
     def _watched_folders(self) -> set[Path]:
         folders = {file.parent for file in self._config_files()}
+        for config in self._config.workers:
+            folders |= source_folders(config.main.parent)
         for worker in self._workers.all():
-            folders |= source_folders(worker.config.main.parent)
             folders |= {Path(file).parent for file in worker.files}
         return folders
 
     def _is_relevant(self, path: Path) -> bool:
         return path.suffix == ".py" or path in self._config_files() or path.name.startswith((".dev.vars", ".env"))
 
-    async def _watch(self, session: Session) -> None:
+    async def _watch(self, session: Session, seen: Seen) -> None:
         async def changed(paths: set[Path]) -> None:
             if any(path.suffix != ".py" for path in paths):
                 await self._apply_config(session)
@@ -336,7 +338,8 @@ class DevSession:
                 if any(path.is_relative_to(top) or str(path) in worker.files for path in sources):
                     await worker.load()
 
-        await watch(self._watched_folders, self._is_relevant, changed, self._restart_watch)
+        self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen)
+        await self._watcher.run()
 
     async def _reload_all(self) -> None:
         for worker in self._workers.all():
@@ -360,7 +363,8 @@ class DevSession:
         await self._workers.apply(config)
         self._attach(session, config)
         self._crons.set_config(config)
-        self._restart_watch.set()
+        if self._watcher is not None:
+            self._watcher.restart()
         self._terminal.line(self._terminal.style("⎔ Config changed and applied", "dim"))
 
     def _say_config_kept(self, problems: list[Problem]) -> None:

@@ -13,6 +13,8 @@ _DEBOUNCE_MS = 50
 _STEP_MS = 20
 #: Folders that never hold a worker's own source.
 _IGNORED = frozenset({"node_modules", "__pycache__", "venv", "python_modules", "dist", "build"})
+#: When to look at the files once more after watching began (seconds, one after the other).
+_LOOK_AGAIN_S = (0.2, 0.8)
 #: Folders below a source folder that are watched at most; a worker with more is not watched wholly.
 _MAX_FOLDERS = 2_000
 
@@ -28,39 +30,101 @@ def source_folders(top: Path) -> set[Path]:
     return found
 
 
-async def watch(
-    folders: Callable[[], Collection[Path]],
-    wanted: Callable[[Path], bool],
-    changed: Callable[[set[Path]], Awaitable[None]],
-    restart: asyncio.Event,
-) -> None:
-    """Call `changed` with the wanted paths of each change, until cancelled.
+Seen = dict[Path, tuple[int, int]]
 
-    `folders` is asked again whenever `restart` is set or a folder appeared or went.
+
+def look(folders: Collection[Path], wanted: Callable[[Path], bool]) -> Seen:
+    """The wanted files of these folders, each with its time of change (ns) and size (bytes)."""
+    seen: Seen = {}
+    for folder in folders:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue  # it went away a moment ago
+        for entry in entries:
+            path = Path(entry.path)
+            if wanted(path):
+                try:
+                    state = entry.stat()
+                except OSError:
+                    continue
+                seen[path] = (state.st_mtime_ns, state.st_size)
+    return seen
+
+
+class Watcher:
+    """Calls `changed` with the wanted paths of each change, for as long as `run` runs.
+
+    The operating system reports what happens once it watches, which takes a moment to set up. What was saved between
+    `seen` (taken before the files were read) and that moment is found by looking again.
     """
-    import watchfiles  # here, because it is not needed before the session is ready
 
-    while True:
-        restart.clear()
-        watched = {folder for folder in folders() if folder.is_dir()}
-        changes = watchfiles.awatch(
-            *watched,
-            watch_filter=None,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            stop_event=restart,
-            recursive=False,
-            ignore_permission_denied=True,
-        )
-        async for batch in changes:
-            paths = {Path(path) for _, path in batch}
-            relevant = {path for path in paths if wanted(path)}
-            if any(path.is_dir() and path not in watched and _may_hold_sources(path) for path in paths):
-                restart.set()
-                relevant |= {file for path in paths if path.is_dir() for file in path.rglob("*.py")}
-            if relevant:
-                await changed(relevant)
-        await asyncio.sleep(0)
+    def __init__(
+        self,
+        folders: Callable[[], Collection[Path]],
+        wanted: Callable[[Path], bool],
+        changed: Callable[[set[Path]], Awaitable[None]],
+        seen: Seen,
+    ) -> None:
+        """`folders` is asked again after `restart`, and when a folder appeared."""
+        self._folders = folders
+        self._wanted = wanted
+        self._changed = changed
+        self._seen = seen
+        self._one_at_a_time = asyncio.Lock()
+        self._restart = asyncio.Event()
+
+    def restart(self) -> None:
+        """Ask for the folders again."""
+        self._restart.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        import watchfiles  # here, because it is not needed before the session is ready
+
+        while True:
+            self._restart.clear()
+            watched = {folder for folder in self._folders() if folder.is_dir()}
+            changes = watchfiles.awatch(
+                *watched,
+                watch_filter=None,
+                debounce=_DEBOUNCE_MS,
+                step=_STEP_MS,
+                stop_event=self._restart,
+                recursive=False,
+                ignore_permission_denied=True,
+            )
+            looking = asyncio.create_task(self._look_again(watched))
+            try:
+                async for batch in changes:
+                    await self._reported({Path(path) for _, path in batch}, watched)
+            finally:
+                looking.cancel()
+
+    async def _reported(self, paths: set[Path], watched: set[Path]) -> None:
+        relevant = {path for path in paths if self._wanted(path)}
+        if any(path not in watched and path.is_dir() and _may_hold_sources(path) for path in paths):
+            self._restart.set()  # and looking again finds the files in it
+        if relevant:
+            await self._tell(relevant)
+
+    async def _look_again(self, watched: set[Path]) -> None:
+        for delay in _LOOK_AGAIN_S:
+            await asyncio.sleep(delay)  # real time: this is about the file system
+            now = look(watched, self._wanted)
+            different = {path for path in now.keys() | self._seen.keys() if now.get(path) != self._seen.get(path)}
+            if different:
+                await self._tell(different)
+
+    async def _tell(self, paths: set[Path]) -> None:
+        async with self._one_at_a_time:
+            now = look({path.parent for path in paths}, self._wanted)
+            for path in paths:
+                if path in now:
+                    self._seen[path] = now[path]
+                else:
+                    self._seen.pop(path, None)
+            await self._changed(paths)
 
 
 def _may_hold_sources(folder: Path) -> bool:

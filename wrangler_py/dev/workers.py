@@ -36,6 +36,7 @@ class HostedWorker:
         self.runtime = PythonRuntime(config, broker, events, gate=self._gate, first=first)
         #: The user's source files that the last load imported.
         self.files: tuple[str, ...] = ()
+        self._loaded_before = False
 
     def _gate(self, is_open: bool) -> None:
         self._gate_open = is_open
@@ -47,16 +48,16 @@ class HostedWorker:
 
     async def load(self, config: WorkerConfig | None = None) -> LoadResult:
         """Load the code, and say how it went."""
-        first_load = not self.files
         started = time.perf_counter()
         result = await self.runtime.load(config)
         self.files = result.files or self.files
         if result.error is not None:
             serving = not self.runtime.broken
             self._events.emit("worker.load_failed", worker=self.config.name, error=result.error, serving=serving)
-        elif not first_load:
+        elif self._loaded_before:
             ms = round((time.perf_counter() - started) * 1000)
             self._events.emit("worker.reloaded", worker=self.config.name, ms=ms)
+        self._loaded_before = True
         for warning in result.warnings:
             self._events.emit("worker.printed", worker=self.config.name, event="", level="warn", text=warning)
         return result

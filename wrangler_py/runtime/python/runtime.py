@@ -128,6 +128,12 @@ class PythonRuntime:
             if isinstance(error, ProcessEnded):
                 return self._load_failed(f"{error.reason} while it imported {name}", ())
             return self._load_failed(f"importing {name} took more than {_LOAD_TIMEOUT_S:g} s", ())
+        if not info["handlers"] and self.handlers:
+            # A file that is being saved is empty for a moment, and an empty file is good Python.
+            self._forget(process, "has no handlers")
+            self._start_spare()
+            text = f"{self._config.main.name} exports no handler any more (was it saved half-way?)"
+            return self._load_failed(text, info["files"])
         self._preload = tuple(info["modules"])
         self.handlers = tuple(info["handlers"])
         self._swap_in(process)
