@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, moment
@@ -25,6 +26,8 @@ INTERRUPTED = 130
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", re.IGNORECASE)
+
+_NEGATIVE = re.compile(r"-\.?\d")
 
 
 def seconds_of(text: str, option: str = "SPAN") -> float:
@@ -142,7 +145,17 @@ def freeze(
     _ask("POST clock/freeze", arguments, config, env, persist_to, session, as_json, moves=True)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})  # -2h is no option, and gets a better answer
+class _AdvanceCommand(TyperCommand):
+    """Takes -2h for a span, which gets a better answer than an unknown option would."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        negative = [arg for arg in args if _NEGATIVE.match(arg)]
+        if negative and "--" not in args:
+            args = [*(arg for arg in args if arg not in negative), "--", *negative]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_AdvanceCommand)
 def advance(
     span: Annotated[str, typer.Argument(help="How far: 30s, 10m, 2h, 1h30m, 7d.")],
     as_json: JsonOption = False,

@@ -55,7 +55,8 @@ class Clockwork:
             messages = sum(queue.backlog_count for queue in tables.all_queues(self._store))
             if messages:
                 self._events.emit("clock.apart", ahead_ms=ahead_ms, messages=messages)
-        await self._mend()
+        # A message that was delayed while the clock was ahead may wait for longer than any delay lasts.
+        await self._mend(MAX_DELAY_SECONDS * 1000)
 
     def close(self) -> None:
         """The session ends: the clock is moved no further."""
@@ -111,33 +112,29 @@ class Clockwork:
         if abs(by_ms) >= _REPLAN_MS:
             self._crons.reschedule()
         if by_ms < 0:
-            self._mending = asyncio.ensure_future(self._mend())
+            self._mending = asyncio.ensure_future(self._mend(_REPLAN_MS))
 
     async def mended(self) -> dict[str, int]:
         """How many messages of each queue had been sent at times that the clock, when it was last set, had not reached
         yet. They have been brought back."""
         return await self._mending if self._mending is not None else {}
 
-    async def _mend(self) -> dict[str, int]:
+    async def _mend(self, told_after_ms: int) -> dict[str, int]:
         found: dict[str, int] = {}
         try:
             for record in tables.all_queues(self._store):
                 count = await self._broker.mend_future(record.name)
                 if count:
                     found[record.name] = count
-                self._tell_what_waits(record.name)
+                first = self._broker.first_waiting(record.name, 1)
+                if first and first[0] > self._clock.now_ms() + told_after_ms:
+                    self._events.emit("clock.waits", queue=record.name, until_ms=first[0])
         except (sqlite3.Error, StateError) as error:
             self._events.emit("store.failed", doing="look after the queues", error=self._broker.explain(error))
         for worker in self._workers.all():
             for consumer in worker.consumers.values():
                 consumer.pump()
         return found
-
-    def _tell_what_waits(self, queue: str) -> None:
-        """A message that was delayed while the clock was ahead may wait for longer than any delay lasts."""
-        first = self._broker.first_waiting(queue, 1)
-        if first and first[0] > self._clock.now_ms() + MAX_DELAY_SECONDS * 1000:
-            self._events.emit("clock.waits", queue=queue, until_ms=first[0])
 
 
 def _nothing(_: sqlite3.Connection) -> None:

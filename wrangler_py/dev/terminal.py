@@ -209,8 +209,8 @@ class Terminal:
 
     def _clock_waits(self, e: dict[str, Any]) -> None:
         self.warn(
-            f'Queue "{e["queue"]}": its next message was delayed while the clock was ahead and comes only at '
-            f"{iso(e['until_ms'])}. `wpy clock next` goes there"
+            f'Queue "{e["queue"]}": its next message waits until {iso(e["until_ms"])}, as it was planned before the '
+            "clock was set back. `wpy clock next` goes there"
         )
 
     def _clock_apart(self, e: dict[str, Any]) -> None:
