@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import limits, tables
+from wrangler_py.queues import history, limits, tables
+from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
 from wrangler_py.queues.settlement import Settlement
 from wrangler_py.queues.tables import NewMessage, QueueRecord
@@ -207,8 +208,10 @@ class Broker:
         settlements: Sequence[Settlement],
         dead_letter_queue: str | None,
         ending: asyncio.Event | None = None,
+        run: BatchRun | None = None,
     ) -> bool:
-        """Write what was decided for a batch. Tries until it is written; the lease keeps the messages safe meanwhile.
+        """Write what was decided for a batch, and with `run` remember why (history.py). Tries until it is written; the
+        lease keeps the messages safe meanwhile.
 
         Once `ending` is set it is tried a last time: what could not be written then comes again in the next session.
         Returns whether it was written. Raises StateError when the database is closed.
@@ -219,7 +222,7 @@ class Broker:
             now = self._now()
             try:
                 target, created = await self._store.submit(
-                    lambda c, now=now: self._write(c, queue, settlements, dead_letter_queue, now)  # type: ignore[misc]
+                    lambda c, now=now: self._write(c, queue, settlements, dead_letter_queue, now, run)  # type: ignore[misc]
                 )
                 break
             except sqlite3.Error as error:
@@ -246,11 +249,14 @@ class Broker:
         settlements: Sequence[Settlement],
         dead_letter_queue: str | None,
         now: int,
+        run: BatchRun | None,
     ) -> tuple[QueueRecord | None, bool]:
         """Returns the dead letter queue, if one was needed, and whether it had to be created."""
         by_action: dict[str, list[Settlement]] = {}
         for s in settlements:
             by_action.setdefault(s.action, []).append(s)
+        if run is not None:
+            history.record(connection, queue, run, settlements)
         source = tables.find_queue(connection, queue)
         if source is None:  # deleted meanwhile, and its messages with it
             return None, False

@@ -28,6 +28,7 @@ from wrangler_py.clock import Clock, Timer
 from wrangler_py.config.model import Consumer as ConsumerSettings
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
 from wrangler_py.queues.message import Batch, BatchOutcome
 from wrangler_py.queues.settlement import CANCELED, Settlement, give_back, settle
@@ -231,7 +232,8 @@ class QueueConsumer:
             retry_delay=settings.retry_delay,
             dead_letter_queue=settings.dead_letter_queue,
         )
-        if await self._write(settlements, settings.dead_letter_queue):
+        run = BatchRun(self.worker, started, ms, outcome.outcome, outcome.error)
+        if await self._write(settlements, settings.dead_letter_queue, run):
             self._events.emit(
                 "batch.finished",
                 queue=settings.queue,
@@ -251,8 +253,10 @@ class QueueConsumer:
             self._events.emit("consumer.failed", queue=batch.queue, error=repr(error))
             return BatchOutcome("internalError", error=repr(error))
 
-    async def _write(self, settlements: Sequence[Settlement], dead_letter_queue: str | None = None) -> bool:
-        return await self._broker.settle(self.settings.queue, settlements, dead_letter_queue, self._ending)
+    async def _write(
+        self, settlements: Sequence[Settlement], dead_letter_queue: str | None = None, run: BatchRun | None = None
+    ) -> bool:
+        return await self._broker.settle(self.settings.queue, settlements, dead_letter_queue, self._ending, run)
 
     @property
     def _cap(self) -> int:

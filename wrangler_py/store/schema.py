@@ -98,6 +98,21 @@ MIGRATIONS: tuple[str, ...] = (
         events TEXT NOT NULL
     );
     """,
+    # 3: what became of every message of every batch, and why. One row a batch: `settlements` is a JSON list of
+    # [message id, attempt, action, reason, "file:line" or null, delay in seconds].
+    """
+    CREATE TABLE batch (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        queue TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        started_ms INTEGER NOT NULL,
+        ms INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        error TEXT,
+        settlements TEXT NOT NULL
+    );
+    CREATE INDEX batch_of_queue ON batch (queue, id);
+    """,
 )
 
 VERSION = len(MIGRATIONS)
