@@ -216,6 +216,26 @@ class DevServer:
             time.sleep(0.02)
         return left
 
+    def wpy(self, *arguments: str, within: float = 30.0) -> str:
+        """Run another `wpy` command beside the session, on its state, and return what it printed.
+
+        Raises AssertionError when it does not end with 0.
+        """
+        finished = subprocess.run(
+            [*self.command[:3], *arguments, "--persist-to", str(self.state)],
+            cwd=self.cwd,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=within,
+            check=False,
+        )
+        printed = finished.stdout + finished.stderr
+        assert finished.returncode == 0, f"wpy {' '.join(arguments)}: exit code {finished.returncode}\n{printed}"
+        return finished.stdout
+
     # Output -----------------------------------------------------------------------------------------------------------
 
     def _read(self, process: subprocess.Popen[str]) -> None:

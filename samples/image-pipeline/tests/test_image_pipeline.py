@@ -148,3 +148,12 @@ def test_jobs_wait_for_a_consumer_that_is_not_there_yet(wpy_dev):
 
     for id in ids:
         both.wait_for(rf"{id}: cannot reach")
+
+
+def test_both_run_in_sessions_of_their_own(wpy_dev):
+    producer = wpy_dev("-c", "producer/wrangler.toml")
+    consumer = wpy_dev("-c", "consumer/wrangler.toml")
+
+    job = producer.post("/images", json={"url": f"{producer.url}/sample.png"}).json()
+
+    consumer.wait_for(rf"^\[image-consumer\] queue images \| {job['id']}: 640x480 becomes 64x48, 256x192$")
