@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -170,7 +169,7 @@ class Api:
     def control(self, call: str, **arguments: Any) -> Any:
         """A POST to the session's control API."""
         with closing(sqlite3.connect(self.server.state / "wpy.sqlite")) as connection:
-            (token,) = connection.execute("SELECT token FROM session ORDER BY id DESC LIMIT 1").fetchone()
+            (token,) = connection.execute("SELECT token FROM session WHERE url = ?", (self.server.url,)).fetchone()
         reply = self.server.post(f"/cdn-cgi/wpy/api/{call}", json=arguments, headers={"X-Wpy-Token": token})
         assert reply.status == 200, reply.text
         return reply.json()
@@ -236,25 +235,32 @@ def bodies(messages: list[dict[str, Any]]) -> list[str]:
     return [m["body"] for m in messages]
 
 
-def write_project(folder: Path, more: str = "") -> Path:
+def write_project(folder: Path, config: str) -> Path:
     """A project with one worker; returns the file its consumer writes to."""
     log = folder / "handled.jsonl"
     (folder / "src").mkdir(parents=True)
     (folder / "src" / "entry.py").write_text(ENTRY)
-    (folder / "wrangler.toml").write_text(CONFIG.format(log=log) + textwrap.dedent(more))
+    (folder / "wrangler.toml").write_text(config.replace("{log}", str(log)))
     return log
 
 
 @contextmanager
-def session(folder: Path, *arguments: str, more: str = "", env: dict[str, str] | None = None) -> Iterator[Api]:
+def session(
+    folder: Path,
+    *arguments: str,
+    config: str = CONFIG,
+    more: str = "",
+    state: Path | None = None,
+    env: dict[str, str] | None = None,
+) -> Iterator[Api]:
     """A session of a new project, its clock standing still at START."""
-    log = write_project(folder, more)
+    log = write_project(folder, config + more)
 
     def start() -> DevServer:
         server = DevServer(
             *("--clock", "virtual", "--now", START, "--no-cron", *arguments),
             cwd=folder,
-            state=folder / "state",
+            state=state or folder / "state",
             env=env,
         )
         return server.start()
