@@ -40,7 +40,7 @@ class _LogLines:
         self.size = 0
 
     def encode(self) -> bytes:
-        text = "".join(self.texts)
+        text = "".join(self.texts)[:-1]
         # marshal cannot say what UTF-8 cannot: a lone surrogate becomes "?", as a terminal would show it.
         return frames.encode(frames.LOG, self.event, self.level, text.encode("utf-8", "replace").decode())
 

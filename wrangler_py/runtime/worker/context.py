@@ -51,6 +51,11 @@ class Event:
         if not self._pending and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is waitUntil work that is not done."""
+        return bool(self._pending)
+
     async def idle(self) -> None:
         """Wait until no waitUntil work is left, that which such work adds included."""
         while self._pending:

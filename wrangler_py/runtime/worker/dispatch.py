@@ -164,10 +164,11 @@ class Dispatcher:
             self._failed(event, error)
         result = event.result() | settlement.result()
         self._connection.send(frames.RETURNED, event.id, result)
-        settlement.closed = not self._keep_waiting
-        await event.idle()
-        if self._keep_waiting:
-            result = event.result() | settlement.result()
+        if event.waits:
+            settlement.closed = not self._keep_waiting
+            await event.idle()
+            if self._keep_waiting:
+                result = event.result() | settlement.result()
         settlement.closed = True
         self._over(event, result)
 

@@ -7,10 +7,12 @@ finds there: JavaScript values.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from . import logs, outcome, texts
 from .shims.js.core import JsProxy, jsnull, make_object, option, raise_js
+from .shims.js.jsjson import parse, parse_plain
 from .shims.js.numbers import to_int32
 from .values import check_names, js_dict, metrics_dict, naive_datetime, nulls
 
@@ -160,15 +162,11 @@ _UNREAD = object()
 def _decode(content_type: str, data: bytes) -> Any:
     """A body as the SDK gives it to Python."""
     if content_type == "json":
-        from .shims.js.jsjson import parse_plain
-
         return parse_plain(data.decode("utf-8", "replace"), js_dict())
     if content_type == "text":
         return data.decode("utf-8", "replace")
     if content_type == "bytes":
         return memoryview(data)
-    import sys
-
     from .v8 import deserialize
 
     return sys.modules["workers.rpc"].python_from_rpc(deserialize(data))
@@ -177,8 +175,6 @@ def _decode(content_type: str, data: bytes) -> Any:
 def _decode_raw(content_type: str, data: bytes) -> Any:
     """A body as JavaScript has it."""
     if content_type == "json":
-        from .shims.js.jsjson import parse
-
         return parse(data.decode("utf-8", "replace"))
     if content_type == "text":
         return data.decode("utf-8", "replace")

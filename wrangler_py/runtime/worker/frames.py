@@ -39,8 +39,8 @@ Worker to server:
                                           SCHEDULED. result: a dict, see RESULT below
     (DONE, event, result)                 the event is over, waitUntil work included. Exactly one for every event, the last
                                           frame of it.
-    (LOG, event, level, text)             one or more whole lines the worker printed; event: 0 outside of an event;
-                                          level: "log", "error", "warn", "info", "debug" ("log" for stdout, "error" for
+    (LOG, event, level, text)             one or more whole lines the worker printed, newlines between them and none at
+                                          the end; event: 0 outside of an event; level: "log", "error", "warn", "info", "debug" ("log" for stdout, "error" for
                                           stderr and tracebacks)
     (CALL, call, event, binding, method, args)
                                           a call of env.<binding>. For a queue: method "send" with

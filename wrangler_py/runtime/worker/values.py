@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import Any
 
 from . import logs, texts
@@ -28,8 +29,9 @@ def naive_datetime(milliseconds: float) -> Any:
     return datetime.fromtimestamp(milliseconds / 1000)
 
 
+@lru_cache(1)
 def js_dict() -> Any:
-    """The SDK's dict with attribute access; a plain dict with an SDK that has none."""
+    """The SDK's dict with attribute access; a plain dict with an SDK that has none. Asked only once a worker is loaded."""
     return getattr(sys.modules.get("workers.rpc"), "JsDict", dict)
 
 

@@ -31,11 +31,17 @@ class JsClass(type):
     """A JavaScript constructor: `js.Response`. `new` constructs; a call is an error, as for any class."""
 
     _js_name: str
+    #: Whether this is one of the types of pyodide.ffi, which are Python's.
+    _is_ffi: bool
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
         if "_js_name" not in namespace:
             cls._js_name = name
+        cls._is_ffi = namespace.get("__module__") == "pyodide.ffi"
+        if not cls._is_ffi:  # to Python, Pyodide has one type for all JavaScript objects
+            cls.__name__ = cls.__qualname__ = "JsProxy"
+            cls.__module__ = "pyodide.ffi"
 
     @property
     def name(cls) -> str:
@@ -67,7 +73,7 @@ class JsClass(type):
         return f"class {cls._js_name} {{ [native code] }}"
 
     def __repr__(cls) -> str:
-        if cls.__module__.startswith("pyodide"):
+        if cls._is_ffi:
             return f"<class '{cls.__module__}.{cls.__qualname__}'>"
         return cls.toString()
 
@@ -88,7 +94,7 @@ class JsProxy(metaclass=JsClass):
 
     @classmethod
     def _js_call(cls, *_args: Any, **_options: Any) -> Any:
-        if cls.__module__ == "pyodide.ffi":
+        if cls._is_ffi:
             raise TypeError(f"{cls.__name__} cannot be instantiated.")
         raise_js("TypeError", f"Class constructor {cls._js_name} cannot be invoked without 'new'")
 
@@ -104,6 +110,9 @@ class JsProxy(metaclass=JsClass):
     def js_id(self) -> int:
         """The same number for the same JavaScript object."""
         return id(self)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -201,10 +210,6 @@ class JsObject(JsProxy):
         from .objects import Object
 
         return Object
-
-
-JsObject.__name__ = JsObject.__qualname__ = "JsProxy"  # what Pyodide calls the type of every object
-JsObject.__module__ = "pyodide.ffi"
 
 
 def make_object(props: dict[str, Any]) -> JsObject:
@@ -308,6 +313,9 @@ class JsException(JsProxy, Exception):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    def _own_entries(self) -> list[tuple[str, Any]]:
+        return [item for item in self.__dict__.items() if item[0] not in ("name", "message", "stack", "__notes__")]
 
 
 def _unpickle_error(kind: str, name: str, message: str, stack: str) -> JsException:

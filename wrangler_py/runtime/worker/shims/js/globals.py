@@ -43,6 +43,8 @@ _NAMES = {name: module for module, names in _HOME.items() for name in names}
 _LEADING_INT = re.compile(r"\s*([+-]?)(0[xX])?([0-9A-Za-z]*)")
 _LEADING_FLOAT = re.compile(r"\s*[+-]?(Infinity|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)", re.ASCII)
 
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
 #: The characters that encodeURI and encodeURIComponent leave as they are, beside letters and digits (ECMAScript 19.2.6).
 _COMPONENT_SAFE = "-_.!~*'()"
 _URI_SAFE = _COMPONENT_SAFE + ";/?:@&=+$,#"
@@ -156,8 +158,11 @@ def _decode(text: Any = None) -> str:
     from .convert import js_string
     from .core import raise_js
 
+    given = js_string(text)
+    if _BAD_ESCAPE.search(given):
+        raise_js("URIError", "URI malformed")
     try:
-        return unquote_to_bytes(js_string(text)).decode("utf-8")
+        return unquote_to_bytes(given).decode("utf-8")
     except UnicodeDecodeError:
         raise_js("URIError", "URI malformed")
 

@@ -9,13 +9,14 @@ from typing import Any
 from .arrays import JsIterator, make_array
 from .collections import JsMap
 from .convert import js_string
-from .core import JsProxy, jsnull, own_entries, raise_js
+from .core import JsProxy, jsnull, make_object, own_entries, raise_js
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\0\r\n]")
 _SPACE = " \t\r\n"
 
 _BAD_SEQUENCE = "To initialize a Headers object from a sequence, each inner sequence must have exactly two elements."
+_NO_SEQUENCE = "Incorrect type: the provided value is not of type 'Sequence'."
 _BAD_INIT = "Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Sequence or object'."
 _GET_ALL = 'getAll() can only be used with the header name "Set-Cookie".'
 
@@ -28,18 +29,20 @@ class Headers(JsMap):
     def __init__(self, init: Any = None, **fields: Any) -> None:
         self._list = []
         if fields:
-            init = fields
+            init = make_object(fields)
         if init is None:
             return
         if isinstance(init, Headers):
             self._list = list(init._list)
         elif isinstance(init, (str, int, float)) or init is jsnull:
             raise_js("TypeError", _BAD_INIT)
-        elif isinstance(init, dict) or not hasattr(init, "__iter__"):
+        elif not hasattr(init, "__iter__"):
             for name, value in own_entries(init):
                 self.append(name, value)
-        else:
+        else:  # a Python dict as well: JavaScript sees something iterable, which gives the keys alone
             for pair in init:
+                if isinstance(pair, str):
+                    raise_js("TypeError", _NO_SEQUENCE)
                 try:
                     name, value = pair
                 except (ValueError, TypeError):

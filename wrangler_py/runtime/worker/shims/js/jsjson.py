@@ -146,7 +146,7 @@ def parse_plain(text: str, hook: Callable[[dict[str, Any]], Any] | None = None) 
     try:
         return decoders[_BIG_INT.search(text) is not None](text)
     except json.JSONDecodeError as error:
-        raise_js("SyntaxError", _syntax_error(text, error.pos))
+        raise_js("SyntaxError", _syntax_error(text, error))
 
 
 _decoders: dict[Any, tuple[Callable[[str], Any], Callable[[str], Any]]] = {}
@@ -160,14 +160,75 @@ def _no_constant(name: str) -> Any:
     raise json.JSONDecodeError(f"{name} is no JSON", name, 0)
 
 
-def _syntax_error(text: str, position: int) -> str:
-    if position >= len(text) or not text.strip():
-        return "Unexpected end of JSON input"
-    return f"Unexpected token '{text[position]}', {_excerpt(text)} is not valid JSON"
+#: V8's words for what Python's decoder complains of (v8/src/common/message-template.h), told with the position.
+_V8_TEXTS = {
+    "Expecting ':' delimiter": "Expected ':' after property name in JSON",
+    "Expecting property name enclosed in double quotes": "Expected property name or '}' in JSON",
+    "Expecting property name after comma": "Expected double-quoted property name in JSON",
+    "Expecting ',' delimiter": "Expected ',' or ']' after array element in JSON",
+    "Unterminated string starting at": "Unterminated string in JSON",
+    "Invalid control character at": "Bad control character in string literal in JSON",
+    "Invalid \\escape": "Bad escaped character in JSON",
+    "Invalid \\uXXXX escape": "Bad Unicode escape in JSON",
+    "Extra data": "Unexpected non-whitespace character after JSON",
+}
+#: Texts longer than twice this are shown only around the place (v8, JsonParser::ReportUnexpectedToken).
+_CONTEXT = 10
 
 
-def _excerpt(text: str) -> str:
-    return f'"{text}"' if len(text) <= 40 else f'"{text[:40]}"...'
+def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
+    what, at = error.msg, error.pos
+    if what.startswith("Illegal trailing comma"):  # Python 3.13 points at the comma
+        at = _after_space(text, at + 1)
+        what = "Expecting value" if what.endswith("array") else "Expecting property name after comma"
+    elif what.startswith("Expecting property name") and text[:at].rstrip().endswith(","):
+        what = "Expecting property name after comma"
+    elif what.startswith("Unterminated string"):
+        at = len(text)
+    if what not in _V8_TEXTS:
+        at = _after_space(text, at)
+        if at >= len(text) or any(word.startswith(text[at:]) for word in ("null", "true", "false")):
+            return "Unexpected end of JSON input"
+        if text in ("undefined", "NaN", "Infinity"):
+            return f'"{text}" is not valid JSON'
+        return f"Unexpected token '{text[at]}', {_excerpt(text, at)} is not valid JSON"
+    if what == "Expecting ',' delimiter" and _inside_object(text, at):
+        return f"Expected ',' or '}}' after property value in JSON{_position(text, at)}"
+    return _V8_TEXTS[what] + _position(text, at)
+
+
+def _position(text: str, at: int) -> str:
+    line = text.count("\n", 0, at) + 1
+    return f" at position {at} (line {line} column {at - (text.rfind(chr(10), 0, at) + 1) + 1})"
+
+
+def _after_space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\n\r":
+        at += 1
+    return at
+
+
+def _inside_object(text: str, at: int) -> bool:
+    """Whether the innermost bracket that is open at a place is a brace."""
+    opened = []
+    in_string = escaped = False
+    for character in text[:at]:
+        if in_string:
+            in_string, escaped = escaped or character != '"', character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            opened.append(character)
+        elif character in "]}" and opened:
+            opened.pop()
+    return opened[-1:] == ["{"]
+
+
+def _excerpt(text: str, at: int) -> str:
+    if len(text) <= 2 * _CONTEXT:
+        return f'"{text}"'
+    start, end = max(0, at - _CONTEXT), min(len(text), at + _CONTEXT)
+    return f'{"..." if start else ""}"{text[start:end]}"{"..." if end < len(text) else ""}'
 
 
 def parse(text: Any, reviver: Callable | None = None) -> Any:

@@ -68,7 +68,7 @@ class WorkerProcess:
                 if frame[0] == f.FATAL:
                     raise EOFError(f"the worker ended by itself: {frame[1]}")
                 if frame[0] == f.LOG:
-                    self.logs += [(frame[1], frame[2], line) for line in frame[3].splitlines()]
+                    self.logs += [(frame[1], frame[2], line) for line in frame[3].split("\n")]
                 yield frame
             data = self.sock.recv(1 << 20)
             if not data:
