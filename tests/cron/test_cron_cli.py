@@ -115,6 +115,22 @@ class TestNext:
         assert code == 0
         assert "Thu 2026-01-01 01:00" in out and "Thu 2026-01-01 02:00" in out
 
+    @pytest.mark.parametrize("vector", [VECTORS[at] for at in range(7, len(VECTORS), len(VECTORS) // 21)])
+    def test_twenty_of_the_vectors_one_by_one(self, vector):
+        code, out, err = wpy("next", vector["expr"], "--after", vector.get("after", "2026-01-01"), "-n", "5", "--json")
+        answer = json.loads(out)
+        assert (code, err, answer["ok"]) == (0 if vector["ok"] else 1, "", vector["ok"])
+        if vector["ok"]:
+            assert answer["next"] == [time + ":00Z" for time in vector["times"]]
+        else:
+            assert answer["error"] == f"invalid cron string: {vector['expr']}"
+
+    def test_the_second_monday(self):
+        code, out, _ = wpy("next", "0 10 * * MON#2", "-n", "3", "--after", "2026-02-27T23:59:30Z")
+        assert code == 0
+        utc = [line[:20] for line in out.splitlines()[2:5]]
+        assert utc == ["Mon 2026-03-09 10:00", "Mon 2026-04-13 10:00", "Mon 2026-05-11 10:00"]
+
 
 class TestJsonLines:
     def test_every_vector(self):
