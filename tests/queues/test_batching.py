@@ -142,6 +142,24 @@ async def test_a_message_that_was_full_size_behind_delayed_ones_still_starts_the
     assert handler.times[1] == 3600
 
 
+async def test_a_message_that_is_ready_before_those_that_wait_brings_the_batch_forward(room: Room):
+    handler = room.consume(max_batch_timeout=5)
+    await room.send(("late", 60))
+    await room.advance(1)
+    await room.send("now")
+    await room.advance(1)
+    await room.send(("soon", 2))
+    await room.advance(100)
+    assert list(zip(handler.times, handler.bodies, strict=True)) == [(6, ["now", "soon"]), (65, ["late"])]
+
+
+async def test_what_is_remembered_of_waiting_messages_does_not_grow_with_them(room: Room):
+    room.consume(max_batch_size=10)
+    for _ in range(5):
+        await room.send(*[("m", 60)] * 100)
+    assert len(room.consumers["q"]._window) <= 10
+
+
 async def test_delayed_messages_do_not_fill_a_batch_before_they_are_ready(room: Room):
     handler = room.consume(max_batch_size=3, max_batch_timeout=30)
     await room.send(("x", 10), ("y", 10), "a")

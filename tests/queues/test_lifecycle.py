@@ -121,6 +121,24 @@ async def test_a_smaller_max_concurrency_holds_at_once(room: Room):
     assert handler.running == 1
 
 
+async def test_a_smaller_max_concurrency_holds_after_a_reload_too(room: Room):
+    handler = room.consume(max_batch_size=1, max_batch_timeout=0, max_concurrency=4)
+    handler.hold()
+    await room.send(*[str(n) for n in range(30)])
+    for _ in range(6):
+        await room.quiet()
+        handler.finish()
+    await room.quiet()
+    room.consumers["q"].hold()
+    while handler.held:
+        handler.finish()
+    await room.quiet()
+    room.consumers["q"].reconfigure(Settings("q", max_batch_size=1, max_batch_timeout=0, max_concurrency=1))
+    room.consumers["q"].open()
+    await room.quiet()
+    assert handler.running == 1
+
+
 # Another consumer -----------------------------------------------------------------------------------------------------
 
 

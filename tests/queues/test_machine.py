@@ -105,7 +105,6 @@ class QueueMachine(RuleBasedStateMachine):
         options = {name: getattr(self.model.settings[queue], name) for name in Settings.__slots__ if name != "queue"}
         self.room.consume(queue, handler=Watched(self.room.clock, self.model), **options)
 
-    @rule()
     def crash(self) -> None:
         """kill -9 and a new start."""
         in_flight = self.model.crashed()
@@ -117,7 +116,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.enter()
         assert self.room.session.recovered == recovered
 
-    @rule()
     def end_and_start(self) -> None:
         """Ctrl-C and a new start: what runs is cut off."""
         for queue in QUEUES:
@@ -127,14 +125,14 @@ class QueueMachine(RuleBasedStateMachine):
         self.runner.run(self.room.close())
         self.enter_again(0)
 
-    @rule(open_first=st.booleans())
-    def gate(self, open_first: bool) -> None:
-        """A reload: the gate is shut and opened, or opened twice."""
+    def reload(self) -> None:
+        """The gate is shut and opened, and opened again."""
 
         async def swap() -> None:
             for consumer in self.room.consumers.values():
-                consumer.open() if open_first else consumer.hold()
+                consumer.hold()
                 await asyncio.sleep(0)
+                consumer.open()
                 consumer.open()
 
         self.do(swap())
@@ -147,7 +145,6 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(apply())
 
-    @rule()
     def neighbour_sends(self) -> None:
         """Another session on the same folder lets a message in, and says so."""
 
@@ -159,6 +156,14 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(send())
 
+    @rule(
+        what=st.sampled_from(
+            ["crash", "end_and_start", "reload", "neighbour_sends", "send_too_much", "pause_or_resume", "retain"]
+        )
+    )
+    def disturb(self, what: str) -> None:
+        getattr(self, what)()
+
     # In -----------------------------------------------------------------------------------------------------------
 
     def letter(self, queue: str, delay: int) -> Letter:
@@ -166,6 +171,10 @@ class QueueMachine(RuleBasedStateMachine):
         letter = Letter(number, f"m{number}", queue, now, now, now + delay * 1000)
         self.model.letters.append(letter)
         return letter
+
+    @rule(delay=st.sampled_from([None, 0, 1, 60]))
+    def send_one(self, delay: int | None) -> None:
+        self.do(self.room.send((self.letter("q", delay or 0).body, delay)))
 
     @rule(delays=st.lists(delays, min_size=1, max_size=8), batch_delay=delays)
     def send(self, delays: list[int | None], batch_delay: int | None) -> None:
@@ -175,7 +184,6 @@ class QueueMachine(RuleBasedStateMachine):
             bodies.append((self.letter("q", effective).body, delay))
         self.do(self.room.send(*bodies, delay=batch_delay, batch=True))
 
-    @rule()
     def send_too_much(self) -> None:
         """Refused as a whole."""
 
@@ -233,9 +241,21 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(end())
 
+    @precondition(lambda self: self.running())
+    @rule()
+    def finish_all(self) -> None:
+        """What runs returns, until nothing runs."""
+        while self.running():
+            for queue in QUEUES:
+                handler = self.room.handlers[queue]
+                while handler.open_calls:
+                    batch, began_with = handler.open_calls.pop(0)
+                    self.model.settled(batch, BatchOutcome(), began_with, self.room.clock.now_ms())
+                    handler.finish()
+            self.do(asyncio.sleep(0))
+
     # Settings of the queue ----------------------------------------------------------------------------------------
 
-    @rule()
     def pause_or_resume(self) -> None:
         async def change() -> None:
             self.room.setting("q", delivery_paused=int(not self.paused))
@@ -244,9 +264,9 @@ class QueueMachine(RuleBasedStateMachine):
 
         self.do(change())
 
-    @rule(seconds=st.sampled_from([60, 90, 345_600]))
-    def retain(self, seconds: int) -> None:
-        """Messages are kept for shorter or longer; a clean-up follows, or is left to the next claim."""
+    def retain(self) -> None:
+        """Messages are kept for shorter or longer; what is too old by either measure is cleaned up."""
+        seconds = {345_600: 60, 60: 90, 90: 345_600}[self.model.retention_s["q"]]
         now = self.room.clock.now_ms()
         self.model.forget_expired("q", now)
         self.do(self.room.broker.expire("q"))
@@ -302,12 +322,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.paused:
             self.pause_or_resume()
         for _ in range(10_000):
-            for queue, _ in self.running():
-                handler = self.room.handlers[queue]
-                while handler.open_calls:
-                    batch, began_with = handler.open_calls.pop(0)
-                    self.model.settled(batch, BatchOutcome(), began_with, self.room.clock.now_ms())
-                    handler.finish()
+            self.finish_all()
             if self.do(self.room.clock.next()) is None and not self.running():
                 break
         self.handlers_saw_nothing_wrong()

@@ -31,7 +31,7 @@ from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
 from wrangler_py.queues.message import Batch, BatchOutcome
-from wrangler_py.queues.settlement import CANCELED, Settlement, give_back, settle
+from wrangler_py.queues.settlement import Settlement, give_back, settle
 from wrangler_py.store.database import StateError
 
 #: Runs one batch in user code. Never raises for what user code does.
@@ -244,7 +244,7 @@ class QueueConsumer:
                 error=outcome.error,
                 ms=ms,
             )
-        return None if outcome.outcome == CANCELED else outcome.outcome != "ok"
+        return outcome.outcome != "ok"
 
     async def _call(self, batch: Batch) -> BatchOutcome:
         try:
