@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line. Ends the process with its exit code."""
     arguments = sys.argv[1:]
     first = None
-    if arguments[:1] == ["dev"] and "--help" not in arguments:
+    if arguments[:1] == ["dev"] and not {"-h", "--help"} & set(arguments):
         # The first worker process starts before anything else is imported, so that both start side by side.
         from wrangler_py.runtime.python.spawn import spawn
 

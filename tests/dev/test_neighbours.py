@@ -81,9 +81,8 @@ def test_a_second_consumer_is_refused_with_the_name_of_the_first(pair):
 
 
 def test_a_start_takes_back_only_what_a_dead_session_held(pair):
-    pair.write(
-        "src/consumer.py", CONSUMER.replace("print(f", "time.sleep(60 if message.attempts == 1 else 0); print(f")
-    )
+    slow = 'print("begin"); time.sleep(60 if message.attempts == 1 else 0); print(f'
+    pair.write("src/consumer.py", CONSUMER.replace("print(f", slow))
     producer, consumer = pair.start("-c", "producer.toml"), pair.start("-c", "consumer.toml")
     producer.get("/7")
     consumer.wait_for("begin$")

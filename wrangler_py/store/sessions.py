@@ -130,8 +130,7 @@ def _enter(store: Store, folder: Path, now_ms: int) -> Session:
         _lock_path(folder, old).unlink(missing_ok=True)
     path = _lock_path(folder, session_id)
     lock = path.open("wb")
-    if not _try_lock(lock):
-        raise StateError(f"{path} is locked although it is new. Remove it and start again.")
+    _lock(lock)  # waits for those who look at it just now
     session = Session(store, session_id, lock, path)
     session.recovered = recovered
     return session
@@ -164,7 +163,7 @@ def _lock_path(folder: Path, session_id: int) -> Path:
 def _alive(folder: Path, session_id: int) -> bool:
     try:
         with _lock_path(folder, session_id).open("r+b") as file:
-            return not _try_lock(file)
+            return _is_locked(file)
     except FileNotFoundError:
         return False
     except PermissionError:  # another user's: nobody here may take its messages away
@@ -177,14 +176,15 @@ if sys.platform == "win32":
     def _lock(file: IO[bytes]) -> None:
         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
 
-    def _try_lock(file: IO[bytes]) -> bool:
-        """Lock the file for as long as it is open. False when another process holds it."""
+    def _is_locked(file: IO[bytes]) -> bool:
+        """Whether another process holds the file's lock."""
         try:
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:
-            return False
-        return True
+            return True
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+        return False
 
 else:
     import fcntl
@@ -192,10 +192,11 @@ else:
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
 
-    def _try_lock(file: IO[bytes]) -> bool:
-        """Lock the file for as long as it is open. False when another process holds it."""
+    def _is_locked(file: IO[bytes]) -> bool:
+        """Whether another process holds the file's lock. Looks with a shared one, so that two who look at once do not
+        take each other for the holder."""
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            return False
-        return True
+            return True
+        return False
