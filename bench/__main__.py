@@ -44,6 +44,10 @@ def _about(sides: list[Side]) -> dict[str, Any]:
     }
 
 
+def _load() -> str:
+    return "/".join(f"{load:.1f}" for load in os.getloadavg())
+
+
 def main() -> int:
     """Measure, print, and return the exit code: 1 when a figure could not be measured."""
     arguments = _arguments()
@@ -57,6 +61,7 @@ def main() -> int:
         else:
             sides.append(other)
         about = _about(sides)
+        about["load_before"] = _load()
         results = run(sides, groups, arguments.rounds or (1 if arguments.quick else 5), quick=arguments.quick)
     except BenchError as error:
         print(error, file=sys.stderr)
@@ -64,7 +69,9 @@ def main() -> int:
     finally:
         kill_everything()
     found = report.figures(results, groups)
+    about["load_after"] = _load()
     print(f"{about['date']}, {about['machine']}, Python {about['python']}, {results.rounds} round(s)")
+    print(f"load average before {about['load_before']}, after {about['load_after']}")
     print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
     if any(group.name.startswith("fetch") for group in groups):
         about["generator"] = ceiling(0.5)
