@@ -196,7 +196,14 @@ _MESSAGE: dict[str, Schema] = {
     "timestamp_ms": _integer("When it was sent"),
     "attempts": _integer("Deliveries, this one included where it is one"),
     "body": {"type": "string", "description": "Plain for text; base64 for json, bytes and v8"},
-    "metadata": _object({"CF-Content-Type": STRING}, "CF-Content-Type"),
+    "metadata": _answer(
+        {
+            "CF-Content-Type": {"type": "string", "enum": ["json", "text", "bytes", "v8"]},
+            "CF-sourceMessageSource": {"type": "string", "enum": ["worker", "api"]},
+            "CF-msg-delay-secs": {"type": "string", "description": "Only when the producer gave a delay"},
+        },
+        "CF-msg-delay-secs",
+    ),
 }
 _LEASED = _answer({**_MESSAGE, "lease_id": STRING})
 PULL_RESULT = _named(
