@@ -24,6 +24,7 @@ class SessionCrons:
     ) -> None:
         self._workers = workers
         self._clock = clock
+        self._events = events
         self._on = on
         self._scheduler = CronScheduler(clock, self._fire, events, catch_up=catch_up)
         self._table = RunTable(store)
@@ -111,8 +112,11 @@ class SessionCrons:
         return self._scheduler.active > 0
 
     def run_all(self) -> None:
-        """Run every cron once, now (the hot key)."""
-        for worker, cron, _ in self.upcoming():
+        """Run every cron once, now (the hot key). Says so (`cron.none`) when there is none."""
+        crons = self.upcoming()
+        if not crons:
+            self._events.emit("cron.none")
+        for worker, cron, _ in crons:
             task = asyncio.ensure_future(self.run(worker, cron, None, wait_until=True))
             self._by_hand.add(task)
             task.add_done_callback(self._by_hand.discard)

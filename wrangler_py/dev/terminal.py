@@ -112,6 +112,8 @@ class Terminal:
         s = self.style
         outcome = s(e["outcome"], "green" if e["outcome"] == "ok" else "red")
         self.info(f"{s('CRON', 'bold')} {e['cron'] or '(no expression)'} {outcome} {s(_ms(e), 'dim')}")
+        if e["outcome"] not in ("ok", "exception") and e["error"]:  # of an exception the worker prints the traceback
+            self.error(str(e["error"]))
 
     def _retried(self, e: dict[str, Any]) -> None:
         delay = f" in {e['delay_seconds']} s" if e["delay_seconds"] else ""
@@ -227,6 +229,9 @@ class Terminal:
     def _cron_resumed(self, e: dict[str, Any]) -> None:
         self.info(f"{self.style('CRON', 'bold')} resumed")
 
+    def _cron_none(self, e: dict[str, Any]) -> None:
+        self.info('No cron to run. The config has none under [triggers]: crons = ["*/5 * * * *"]')
+
     def _cron_skipped(self, e: dict[str, Any]) -> None:
         self.info(self.style(f"CRON {e['cron']} skipped ({e['reason']})", "dim"))
 
@@ -254,6 +259,7 @@ _PRINTERS: dict[str, _Printer] = {
     "cron.paused": Terminal._cron_paused,
     "cron.resumed": Terminal._cron_resumed,
     "cron.skipped": Terminal._cron_skipped,
+    "cron.none": Terminal._cron_none,
     "clock.frozen": Terminal._clock_frozen,
     "clock.moved": Terminal._clock_moved,
     "clock.resumed": Terminal._clock_resumed,
