@@ -401,6 +401,13 @@ def test_e47_what_is_logged(server):
     assert len(server.find(r"^\[wrangler:info\] CRON told ok \(\d+ms\)$", after=mark)) == 1
 
 
+def test_a_cron_cannot_command_the_terminal(server):
+    mark = server.mark()
+    server.get("/cdn-cgi/handler/scheduled?cron=%1b[2J%0a%07throw")
+    server.wait_for(r"CRON \\x1b\[2J\\n\\x07throw ok", after=mark)
+    assert not [line for line in server.lines[mark:] if "\x1b" in line.text or "\x07" in line.text]
+
+
 def test_e48_no_warning_that_crons_do_not_fire(session_project):
     session_project.config('[triggers]\ncrons = ["0 0 1 1 *"]\n')
     session_project.code(WORKER)
