@@ -9,7 +9,7 @@ from typing import Any
 
 from wrangler_py.queues.consumers import Attached
 from wrangler_py.server.rest import objects, schemas
-from wrangler_py.server.rest.call import Call, Routes
+from wrangler_py.server.rest.call import PAGING, Call, Routes
 from wrangler_py.server.rest.envelope import ApiError, Result, page_info
 from wrangler_py.server.rest.schemas import array
 
@@ -25,9 +25,11 @@ _SCRIPT_SUBDOMAIN = "/accounts/{account_id}/workers/scripts/{script_name}/subdom
 _NO_WORKER = 10090  # Cloudflare: "This Worker does not exist on your account."
 
 
-@ROUTES.serve("GET", "/accounts", "accounts-list", "The one account", result=array(schemas.ACCOUNT), paged=True)
+@ROUTES.serve(
+    "GET", "/accounts", "accounts-list", "The one account", query=PAGING, result=array(schemas.ACCOUNT), paged=True
+)
 async def accounts(call: Call) -> Result:
-    return Result([_account(call, ACCOUNT_ID)], page_info(1, 1, 20, 1))
+    return _one_page(call, _account(call, ACCOUNT_ID))
 
 
 @ROUTES.serve("GET", "/accounts/{account_id}", "accounts-get", "An account", result=schemas.ACCOUNT)
@@ -36,11 +38,17 @@ async def account(call: Call) -> Result:
 
 
 @ROUTES.serve(
-    "GET", "/memberships", "memberships-list", "The one membership", result=array(schemas.MEMBERSHIP), paged=True
+    "GET",
+    "/memberships",
+    "memberships-list",
+    "The one membership",
+    query=PAGING,
+    result=array(schemas.MEMBERSHIP),
+    paged=True,
 )
 async def memberships(call: Call) -> Result:
     membership = {"id": _MEMBERSHIP_ID, "status": "accepted", "account": _account(call, ACCOUNT_ID), "roles": []}
-    return Result([membership], page_info(1, 1, 20, 1))
+    return _one_page(call, membership)
 
 
 @ROUTES.serve("GET", "/user", "user-get", "The one user", result=schemas.USER)
@@ -115,6 +123,12 @@ async def script_subdomain(call: Call) -> Result:
 async def change_script_subdomain(call: Call) -> Result:
     notes = ["A local server serves nothing on workers.dev."] if call.body["enabled"] else []
     return Result({"enabled": False, "previews_enabled": False}, notes=notes)
+
+
+def _one_page(call: Call, item: dict[str, Any]) -> Result:
+    page, per_page = call.query["page"], call.query["per_page"]
+    found = [item] if page == 1 else []
+    return Result(found, page_info(len(found), page, per_page, 1))
 
 
 def _account(call: Call, account_id: str) -> dict[str, Any]:
