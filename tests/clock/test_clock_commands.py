@@ -332,6 +332,16 @@ def test_a_real_clock_is_frozen_moved_and_resumed(begin):
     assert session.state("show")["frozen"] is False, "a running clock runs on after a move"
 
 
+def test_a_clock_that_runs_from_another_time_fires_by_itself(begin):
+    session = begin("--now", "2026-03-01T00:00:57Z", crons='["* * * * *"]')
+    state = session.state("show")
+    assert state["frozen"] is False and 0 <= state["nowMs"] - START_MS - 57_000 < 60_000
+    session.server.wait_for("CRON", within=20)
+    (run,) = session.project.wpy("cron", "history", "--json").json
+    assert (run["scheduledTime"], run["trigger"]) == (START_MS + 60_000, "clock")
+    assert 0 <= run["start"] - run["scheduledTime"] < 1_000
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -125,7 +125,7 @@ def show(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """What the clock shows, and when the next event is due."""
+    """Show the clock, and when the next event is due."""
     _ask("GET clock", None, config, env, persist_to, session, as_json)
 
 
@@ -140,7 +140,10 @@ def freeze(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Stand still: nothing fires until the clock is moved or resumed. Stops a move that goes on."""
+    """Stand still: nothing fires from now on, or from AT on.
+
+    Until the clock is moved or resumed. Stops a move that goes on.
+    """
     arguments = {} if at is None else {"atMs": moment(at, "AT")}
     _ask("POST clock/freeze", arguments, config, env, persist_to, session, as_json, moves=True)
 
@@ -164,7 +167,10 @@ def advance(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Move ahead, firing all that is due on the way, each at its own time, and wait for the handlers."""
+    """Move ahead, firing all that is due on the way.
+
+    Each at its own time; waits for the handlers that it starts. Ctrl-C stops it where it is.
+    """
     arguments = {"seconds": seconds_of(span)}
     _ask("POST clock/advance", arguments, config, env, persist_to, session, as_json, moves=True)
 
@@ -190,7 +196,10 @@ def run_until_idle(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Move on until no message waits for anything; crons fire on the way."""
+    """Move on until no message waits for anything.
+
+    Crons fire on the way. Goes no farther than --limit.
+    """
     arguments = {} if limit is None else {"limitSeconds": seconds_of(limit, "--limit")}
     _ask("POST clock/run-until-idle", arguments, config, env, persist_to, session, as_json, moves=True)
 

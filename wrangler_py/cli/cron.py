@@ -72,9 +72,9 @@ def next_command(
     env: EnvOption = None,
     dialect: DialectOption = "intended",
 ) -> None:
-    """The next runs of an expression, in UTC and local time, and what it says in words.
+    """Show the next runs of an expression.
 
-    `wpy cron next -` answers JSON lines {"expr", "after", "n"} from standard input, one line each.
+    In UTC and local time, with what it says in words. `wpy cron next -` answers JSON lines {"expr", "after", "n"} from standard input, one line each.
     """
     chosen = _dialect(dialect)
     after_ms = _now_ms() if after is None else moment(after, "--after")
@@ -114,7 +114,10 @@ def check(
     ] = "free",
     dialect: DialectOption = "intended",
 ) -> None:
-    """Say what Cloudflare would refuse on deploy (exit code 1), and warn of what was probably not meant."""
+    """Say what Cloudflare would refuse on deploy.
+
+    Ends with 1 if there is anything; warns of what was probably not meant.
+    """
     from wrangler_py.cron.advice import accept, advise, advise_count
     from wrangler_py.cron.questions import refusal
     from wrangler_py.cron.words import describe
@@ -164,10 +167,11 @@ def list_command(
     session: SessionOption = None,
     dialect: DialectOption = "intended",
 ) -> None:
-    """The config's crons: in words, their next run in UTC and local time, and their last run here.
+    """Show the config's crons, their next and last runs.
 
-    Where a session runs, "next" is by its clock.
+    In words, in UTC and local time. Where a session runs, "next" goes by its clock.
     """
+    from wrangler_py.cli.state import find_project
     from wrangler_py.cron.schedule import QuickSchedule
     from wrangler_py.cron.words import describe
 
@@ -175,7 +179,7 @@ def list_command(
     with output.errors_told():
         project = _session(config, env)
         crons = [(worker.name, text) for worker in project.workers for text in worker.crons]
-        folder = _folder(project, persist_to)
+        folder = find_project(config, env, persist_to).folder
         last_runs = _last_runs(folder, crons)
         running = _running(folder, session)
     now_ms = running["nowMs"] if running is not None else _now_ms()
@@ -321,12 +325,6 @@ def _session(config: list[Path] | None, env: str | None) -> SessionConfig:
         errors = [problem for problem in error.problems if problem.severity == "error"]
         typer.echo(format_problems(errors, color=color, cwd=Path.cwd()), err=True, color=color)
         raise typer.Exit(output.FAILED) from error
-
-
-def _folder(project: SessionConfig, persist_to: Path | None) -> Path:
-    from wrangler_py.dev.options import state_folder
-
-    return state_folder(persist_to, Path.cwd(), project.workers[0].root)
 
 
 def _last_runs(folder: Path, crons: list[tuple[str, str]]) -> dict[tuple[str, str], RunRecord]:

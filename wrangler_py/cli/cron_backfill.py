@@ -52,9 +52,9 @@ def backfill(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Run a cron for every slot from --from up to --to, one after another in order, each with its own scheduledTime.
+    """Run a cron for slots that have passed by.
 
-    A run that fails does not stop the others; ends with 1 when any outcome is not ok.
+    For every slot from --from up to --to, one after another in order, each with its own scheduledTime. A run that fails does not stop the others; ends with 1 when any outcome is not ok.
     """
     parsed = _parsed(expression, as_json=as_json)
     from_ms, to_ms = trigger_moment(first, "--from"), trigger_moment(end, "--to")

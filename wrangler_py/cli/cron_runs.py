@@ -136,7 +136,10 @@ def pause(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Let the clock's ticks pass by, until `wpy cron resume` or the session's end. Runs by hand go on."""
+    """Let the clock's ticks pass by, until `resume`.
+
+    At the latest until the session's end. Runs by hand go on.
+    """
     with output.errors_told(), connect(config, env, persist_to, session) as client:
         state = client.call("POST crons/pause")
     _print_state(
@@ -151,7 +154,10 @@ def resume(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """Fire again from the next tick on. What passed by meanwhile does not come back."""
+    """Fire again from the next tick on.
+
+    What passed by meanwhile does not come back.
+    """
     with output.errors_told(), connect(config, env, persist_to, session) as client:
         state = client.call("POST crons/resume")
     _print_state(state, as_json, "Crons fire again from the next tick on.", "Crons were not paused.")
@@ -178,7 +184,10 @@ def history(
     persist_to: PersistToOption = None,
     session: SessionOption = None,
 ) -> None:
-    """The last runs, newest first, as the dashboard's Cron Events list them. Without a session, from its state."""
+    """Show the last runs, newest first.
+
+    The last 100 of every Worker, as the dashboard's Cron Events. Needs no session.
+    """
     with output.errors_told():
         runs = [run for run in _runs(config, env, persist_to, session) if worker in (None, run["worker"])][:count]
     if as_json:

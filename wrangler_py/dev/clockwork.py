@@ -44,6 +44,7 @@ class Clockwork:
         self._crons = crons
         self._events = events
         self._mending: asyncio.Task[dict[str, int]] | None = None
+        self._started = asyncio.Event()
         clock.settle = self.settled
         clock.announce = events.emit
         clock.on_set = self._was_set
@@ -57,6 +58,7 @@ class Clockwork:
                 self._events.emit("clock.apart", ahead_ms=ahead_ms, messages=messages)
         # A message that was delayed while the clock was ahead may wait for longer than any delay lasts.
         await self._mend(MAX_DELAY_SECONDS * 1000)
+        self._started.set()
 
     def close(self) -> None:
         """The session ends: the clock is moved no further."""
@@ -68,7 +70,9 @@ class Clockwork:
 
     async def settled(self) -> None:
         """Wait until all work that the clock has started is done, and what that work has sent is stored and looked at.
-        A move that is told to end does not wait."""
+        A move that is told to end does not wait, and one that comes before the session is ready does."""
+        if not self._started.is_set():
+            await self._clock.unless_stopped(self._started.wait())
         while True:
             await self._committed()
             if not self._busy:
