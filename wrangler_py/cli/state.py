@@ -61,8 +61,8 @@ def find_project(
     if not paths and found is not None:
         paths = [found]
     # As in `wpy dev`, where the folder of a config is taken without following links.
-    root = Path(os.path.abspath(paths[0])).parent if paths else cwd  # noqa: PTH100
-    folder = state_folder(persist_to, cwd, root)
+    roots = [Path(os.path.abspath(path)).parent for path in paths] or [cwd]  # noqa: PTH100
+    folder = state_folder(persist_to, cwd, roots)
     environment = (env if env is not None else os.environ.get("CLOUDFLARE_ENV")) or None
     workers: tuple[WorkerConfig, ...] = ()
     if paths:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,11 @@ class DevOptions:
     api_token: str | None = None
 
 
-def state_folder(persist_to: Path | None, cwd: Path, root: Path) -> Path:
-    """Where a session's state lives: `--persist-to` (relative to the current folder), else beside the config."""
-    return (cwd / persist_to).resolve() if persist_to is not None else root / STATE_FOLDER
+def state_folder(persist_to: Path | None, cwd: Path, roots: Sequence[Path]) -> Path:
+    """Where a session's state lives: `--persist-to` (relative to the current folder), else beside its config.
+
+    With several configs it is the nearest folder that holds them all, so that their order does not matter.
+    """
+    if persist_to is not None:
+        return (cwd / persist_to).resolve()
+    return Path(os.path.commonpath(roots)) / STATE_FOLDER

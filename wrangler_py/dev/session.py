@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import shutil
 import signal
+import sqlite3
 import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,7 +43,7 @@ from wrangler_py.server.http import HttpServer
 from wrangler_py.server.rest.door import RestDoor, RestOptions
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.store.database import StateError, Store, open_store
-from wrangler_py.store.sessions import Session, attachments, open_session
+from wrangler_py.store.sessions import Attachment, Session, attachments, living_sessions, open_session
 
 #: What running handlers get to finish in when the session ends (seconds). The whole end takes less than two.
 END_GRACE_S = 1.0
@@ -94,8 +95,8 @@ class DevSession:
     async def run(self) -> int:
         """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
         self._check_languages(self._config)
-        root = self._config.workers[0].root
-        folder = state_folder(self._options.persist_to, self._options.cwd, root)
+        roots = [worker.root for worker in self._config.workers]
+        folder = state_folder(self._options.persist_to, self._options.cwd, roots)
         store = open_store(folder)
         session: Session | None = None
         try:
@@ -223,7 +224,7 @@ class DevSession:
                 if other is not None:
                     raise StartError(
                         f"{multiple_consumers(consumer.queue, other.worker, worker.name)}. "
-                        f'Another `wpy dev` session already consumes it with worker "{other.worker}". '
+                        f'{_names(store, other)} already consumes it with worker "{other.worker}". '
                         "End that session, or give this one its own state with --persist-to FOLDER."
                     )
 
@@ -411,6 +412,14 @@ async def _first_done(work: asyncio.Task[None], stop: asyncio.Event) -> None:
         stopping.cancel()
 
 
+def _names(store: Store, attachment: Attachment) -> str:
+    """A session in words: where it serves, and which process it is."""
+    for session in living_sessions(store):
+        if session.id == attachment.session_id:
+            return f"The `wpy dev` session {f'at {session.url} ' if session.url else ''}(process {session.pid})"
+    return "Another `wpy dev` session"
+
+
 def _public_host(ip: str) -> str:
     """The host name to print: what a browser on this machine can open."""
     if ip in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost"):
@@ -431,6 +440,9 @@ async def run_session(options: DevOptions, terminal: Terminal, first: SpawnedPro
         return await session.run()
     except (StartError, StateError, PortError) as error:
         terminal.error(str(error))
+        return 1
+    except sqlite3.Error as error:
+        terminal.error(f"The state database cannot be used: {error}. Choose another folder with --persist-to FOLDER.")
         return 1
     finally:
         terminal.flush()

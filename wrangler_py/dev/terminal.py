@@ -136,10 +136,9 @@ class Terminal:
         self.warn(f'{e["count"]} message(s) on queue "{e["queue"]}" outlived its retention period and were deleted')
 
     def _unconsumed(self, e: dict[str, Any]) -> None:
-        queue = e["queue"]
         self.warn(
-            f'Queue "{queue}" has messages and no consumer in this session. They are kept; '
-            f'add a [[queues.consumers]] with queue = "{queue}" to handle them.'
+            f'Queue "{e["queue"]}" has messages and no consumer in any session on this state. They are kept; '
+            "add the queue to `queues.consumers` of a Worker to have them handled."
         )
 
     def _queue_created(self, e: dict[str, Any]) -> None:
@@ -158,6 +157,9 @@ class Terminal:
         color = {"error": "red", "warn": "yellow", "debug": "dim"}.get(level)
         for line in e["text"].removesuffix("\n").split("\n"):
             self.line(f"{s(label, 'dim')} {s(line, color) if color else line}")
+
+    def _warned(self, e: dict[str, Any]) -> None:
+        self.warn(f'Worker "{e["worker"]}": {e["text"]}')
 
     def _blocked(self, e: dict[str, Any]) -> None:
         doing = e["event"] or "the worker"
@@ -280,6 +282,7 @@ _PRINTERS: dict[str, _Printer] = {
     "queue.unconsumed": Terminal._unconsumed,
     "queue.created": Terminal._queue_created,
     "worker.printed": Terminal._printed,
+    "worker.warned": Terminal._warned,
     "worker.blocked": Terminal._blocked,
     "worker.crashed": Terminal._crashed,
     "worker.load_failed": Terminal._load_failed,

@@ -59,7 +59,7 @@ class HostedWorker:
             self._events.emit("worker.reloaded", worker=self.config.name, ms=ms)
         self._loaded_before = True
         for warning in result.warnings:
-            self._events.emit("worker.printed", worker=self.config.name, event="", level="warn", text=warning)
+            self._events.emit("worker.warned", worker=self.config.name, text=warning)
         return result
 
     async def drop_consumers(self, config: WorkerConfig) -> None:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, cast
 
+from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
 
@@ -145,8 +146,10 @@ class WorkerProcess(asyncio.Protocol):
         """End the process now. `reason` in words: "reloaded", "over its time limit", ..."""
         if self._expected_end is None:
             self._expected_end = reason
+        left_behind = descendants(self.pid) if self._loaded.done() else []
         with contextlib.suppress(OSError):
             self._popen.kill()
+        kill_all(left_behind)
         if self._transport is not None:
             self._transport.abort()
         elif not self.ended.done():

@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
@@ -225,7 +226,7 @@ class PythonRuntime:
         process = await self._serving(FETCH_START_WAIT_S)
         if self._draining and any(old.busy("fetch") for old in self._draining):
             await self._wait_for_old_fetches()
-        label = f"{request.method} {request.url}"
+        label = f"{request.method} {urlsplit(request.url).path}"  # without the query, which may hold secrets
         number, event = process.start_event("fetch", label)
         body, more = (request.body, False) if isinstance(request.body, bytes | None) else (None, True)
         process.send(frames.FETCH, number, request.method, request.url, request.headers, body, more, dict(request.cf))
