@@ -450,6 +450,22 @@ def test_two_moves_at_once_are_made_one_after_the_other(frozen):
     assert len(session.notes) == 60
 
 
+def test_a_move_that_comes_before_the_session_is_ready_waits_for_it(project):
+    log = project.folder / "handled.log"
+    project.config(CONFIG.format(log=log, crons='["30 * * * *"]', timeout=5, retry_delay=0))
+    project.code("import time\ntime.sleep(2)\n" + WORKER)
+    server = project.server("--clock", "virtual", "--now", START)
+    server.launch()
+    deadline = time.monotonic() + 30
+    while (done := project.wpy("clock", "advance", "1h")).code != 0 and time.monotonic() < deadline:
+        assert "No `wpy dev` session runs" in done.err or "does not answer" in done.err
+    server.wait_for("CLOCK moved 1 h ahead")
+    ready = next(at for at, line in enumerate(server.lines) if "Ready on" in line.text)
+    moved = next(at for at, line in enumerate(server.lines) if "CLOCK moved" in line.text)
+    assert ready < moved
+    assert log.read_text().splitlines()[0] == f"cron 30 * * * * {START_MS + HOUR_MS // 2}"
+
+
 def test_ctrl_c_stops_a_move(frozen):
     session = frozen(crons='["* * * * *"]')
     process = moving(session, "advance", "300d")
