@@ -13,7 +13,7 @@ import pytest
 # pytest imports tests by path (importlib mode), so a helper beside them has to be made importable.
 sys.path.append(str(Path(__file__).parent))
 
-from worker_process import WorkerProcess, project  # noqa: E402
+from worker_process import WorkerProcess, project
 
 
 @pytest.fixture

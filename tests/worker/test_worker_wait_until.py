@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from wrangler_py.runtime.worker import frames as f
 
 WORKER = """

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -265,6 +266,13 @@ def project(root: Path, source: str, main: str = "src/entry.py", **files: str) -
         other.parent.mkdir(parents=True, exist_ok=True)
         other.write_text(textwrap.dedent(text))
     return root
+
+
+def sdk_folder() -> str:
+    """Where this environment keeps `workers`, found without importing it (it needs `js`)."""
+    spec = find_spec("workers")
+    assert spec is not None and spec.origin is not None
+    return str(Path(spec.origin).parent.parent)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from . import context, frames, logs, outcome
 from .connection import Connection
 from .context import Event
-from .loop import Hub
+from .loop import MAX_DEPTH, Hub
 from .shims.js.core import js_error
 from .watchdog import Watchdog
 
@@ -34,10 +34,13 @@ class Dispatcher:
         #: Request bodies that are still coming, and answers that are still going, by event.
         self._bodies: dict[int, Any] = {}
         self._answers: dict[int, Any] = {}
+        #: Events that wait because too many handlers are blocked (loop.MAX_DEPTH), and how many have begun just now.
         self._waiting: deque[tuple[Any, ...]] = deque()
+        self._beginning = 0
+        self._scheduled = False
         self._watchdog = Watchdog(hub, connection)
         self._active = self._watchdog.active
-        hub.on_unblocked = self._start_waiting
+        hub.on_unblocked = self._start_waiting_soon
         hub.on_exit = _report_exit
         helper.wait_until = context.wait_until
         self._on: dict[int, Callable[..., None]] = {
@@ -93,16 +96,30 @@ class Dispatcher:
             from .fetch_event import IncomingBody
 
             self._bodies[frame[1]] = IncomingBody(frame[5])
-        if self._waiting or not self._hub.can_start():
+        if self._waiting or not self._may_start():
             self._waiting.append(frame)
+            self._start_waiting_soon()
         else:
             self._begin(frame)
 
+    def _may_start(self) -> bool:
+        """Each event that has begun but not run yet may block, one inside the other."""
+        return self._hub.depth + self._beginning < MAX_DEPTH
+
+    def _start_waiting_soon(self) -> None:
+        """Go on when the events that have begun have shown whether they block; not while too many are blocked."""
+        if self._waiting and not self._scheduled and self._hub.depth < MAX_DEPTH:
+            self._scheduled = True
+            self._hub.call_soon(self._start_waiting)
+
     def _start_waiting(self) -> None:
-        while self._waiting and self._hub.can_start():
+        self._scheduled = False
+        while self._waiting and self._may_start():
             self._begin(self._waiting.popleft())
+        self._start_waiting_soon()
 
     def _begin(self, frame: tuple[Any, ...]) -> None:
+        self._beginning += 1
         kind = frame[0]
         event = Event(frame[1])
         work: Coroutine[Any, Any, None]
@@ -116,6 +133,11 @@ class Dispatcher:
         # Held here: the loop itself keeps only weak references to its tasks.
         self._active[event.id] = self._hub.create_task(work)
 
+    def _began(self, event: Event) -> None:
+        """The first step of an event, in its own task."""
+        self._beginning -= 1
+        logs.current_event.set(event)
+
     def _over(self, event: Event, result: dict[str, Any]) -> None:
         event.frozen = True
         logs.finish(event.id)
@@ -127,7 +149,7 @@ class Dispatcher:
     async def _run_fetch(self, event: Event, frame: tuple[Any, ...]) -> None:
         from .fetch_event import answer, make_request
 
-        logs.current_event.set(event)
+        self._began(event)
         sent = False
         try:
             if not self._handlers.has("fetch"):
@@ -152,7 +174,7 @@ class Dispatcher:
     async def _run_queue(self, event: Event, frame: tuple[Any, ...]) -> None:
         from .events import MessageBatch
 
-        logs.current_event.set(event)
+        self._began(event)
         _, _, queue, messages, metrics = frame
         batch = MessageBatch(queue, messages, metrics, self._handlers.raw)
         settlement = batch._settlement
@@ -175,7 +197,7 @@ class Dispatcher:
     async def _run_scheduled(self, event: Event, frame: tuple[Any, ...]) -> None:
         from .events import ScheduledController
 
-        logs.current_event.set(event)
+        self._began(event)
         controller = ScheduledController.new(frame[2], frame[3])
         has_handler = self._handlers.has("scheduled")
         try:

@@ -5,7 +5,7 @@ suspend only the handler that calls them: everything else keeps running, a queue
 Here the blocked call turns the loop itself until its future is done.
 
 Order is last in, first out: a blocked handler goes on only after the handlers that started while it was blocked have
-returned or are waiting in an `await`. Beyond `MAX_DEPTH` blocked handlers no new event is started; it waits (`can_start`).
+returned or are waiting in an `await`. Beyond `MAX_DEPTH` blocked handlers no new event is started; it waits.
 
 `asyncio.new_event_loop()` gives another `WebLoop`, a second face of the same scheduler: it owns its tasks and futures
 (so that `Runner.close()` cancels only its own) but shares the ready queue, the timers and the selector.
@@ -187,10 +187,6 @@ class Hub(WebLoop):
         self.on_exit: Callable[[BaseException], None] | None = None
         self._deferred: list[events.Handle] = []
 
-    def can_start(self) -> bool:
-        """Whether another event may be started, see MAX_DEPTH."""
-        return self.depth < MAX_DEPTH
-
     def serve(self) -> None:
         """Turn until the process ends."""
         self._thread_id = threading.get_ident()
@@ -282,7 +278,7 @@ class Hub(WebLoop):
             except SystemExit as error:
                 if self.on_exit is None:
                     raise
-                self.on_exit(error)
+                handle._context.run(self.on_exit, error)  # type: ignore[attr-defined]
 
     def _drop_cancelled_timers(self) -> None:
         timers = self._scheduled
