@@ -58,6 +58,18 @@ async def test_a_write_gives_up_in_the_end_and_the_whole_group_with_it_at_once(s
         assert await store.submit(add) == 1
 
 
+async def test_the_patience_begins_anew_with_each_write(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "_BUSY_STEPS", 10)
+    with children(tmp_path) as (other,):
+        for _ in range(3):
+            other.do("lock")
+            write = store.submit(add)
+            while store._waits < 6:
+                await asyncio.sleep(0.001)
+            other.do("unlock")
+            await write
+
+
 async def test_closing_waits_for_the_other_process(store, tmp_path):
     with children(tmp_path) as (other,):
         other.do("lock")
