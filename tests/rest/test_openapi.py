@@ -98,6 +98,7 @@ def test_answers_are_as_the_document_says(api: Api) -> None:
         ("get", "/accounts/{account_id}/tokens/verify", None),
         ("get", "/accounts/{account_id}/workers/services/{script_name}", None),
         ("get", "/accounts/{account_id}/workers/subdomain", None),
+        ("get", "/accounts/{account_id}/workers/workers/{script_name}", None),
         ("get", "/accounts/{account_id}/workers/scripts/{script_name}/subdomain", None),
         ("post", "/accounts/{account_id}/workers/scripts/{script_name}/subdomain", {"enabled": False}),
     ]

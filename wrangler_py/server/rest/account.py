@@ -113,6 +113,18 @@ async def script_subdomain(call: Call) -> Result:
 
 
 @ROUTES.serve(
+    "GET",
+    "/accounts/{account_id}/workers/workers/{script_name}",
+    "workers-get",
+    "The same, as newer versions of wrangler ask for it",
+    result=schemas.WORKER,
+)
+async def worker(call: Call) -> Result:
+    name = call.path["script_name"]
+    return Result({"id": name, "name": name, "subdomain": {"enabled": False, "previews_enabled": False}})
+
+
+@ROUTES.serve(
     "POST",
     _SCRIPT_SUBDOMAIN,
     "workers-scripts-subdomain-create",

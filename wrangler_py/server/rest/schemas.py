@@ -311,3 +311,4 @@ SCRIPT_SUBDOMAIN_CHANGE = _named(
     "ScriptSubdomainChange", _object({"enabled": BOOLEAN, "previews_enabled": nullable(BOOLEAN)}, "enabled")
 )
 SCRIPT_SUBDOMAIN = _named("ScriptSubdomain", _answer({"enabled": BOOLEAN, "previews_enabled": BOOLEAN}))
+WORKER = _named("Worker", _answer({"id": STRING, "name": STRING, "subdomain": SCRIPT_SUBDOMAIN}))
