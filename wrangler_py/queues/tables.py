@@ -57,7 +57,9 @@ _RETRY = "UPDATE message SET owner = 0, visible_ms = ? WHERE seq = ? AND owner =
 _RELEASE = "UPDATE message SET owner = 0 WHERE seq = ? AND owner = ?"
 _UNCLAIM = "UPDATE message SET owner = 0, attempts = attempts - 1 WHERE seq = ? AND owner = ?"
 _MOVE = """
-    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, entered_ms = ?, visible_ms = ? WHERE seq = ? AND owner = ?
+    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, entered_ms = ?, visible_ms = ?,
+        died_in = (SELECT name FROM queue WHERE id = ?)
+    WHERE seq = ? AND owner = ?
 """
 _OLDEST = "SELECT created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq LIMIT 1"
 _BY_AGE = "SELECT seq, created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq"
@@ -251,12 +253,12 @@ def move(
 ) -> None:
     """Put messages into another queue (a dead letter queue) with the same id, timestamp and body.
 
-    Attempts and retention begin anew. (Cloudflare docs: Queues > Dead Letter Queues: messages persist there for four
-    days, the default retention, before they are deleted.)
+    Attempts and retention begin anew; the message remembers the queue it died in. (Cloudflare docs: Queues > Dead Letter
+    Queues: messages persist there for four days, the default retention, before they are deleted.)
     """
     visible_ms = now_ms + to.delivery_delay * 1000
     for message in messages:
-        if connection.execute(_MOVE, (to.id, now_ms, visible_ms, message.seq, owner)).rowcount:
+        if connection.execute(_MOVE, (to.id, now_ms, visible_ms, from_id, message.seq, owner)).rowcount:
             size = len(message.body)
             connection.execute(_ADD_TO_BACKLOG, (-1, -size, from_id))
             connection.execute(_ADD_TO_BACKLOG, (1, size, to.id))
