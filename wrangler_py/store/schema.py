@@ -113,6 +113,11 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX batch_of_queue ON batch (queue, id);
     """,
+    # 4: where a dead letter comes from: the queue in which its retries ran out. By name, because that queue may be deleted
+    # and made again while its dead letters wait. Null: not a dead letter.
+    """
+    ALTER TABLE message ADD COLUMN died_in TEXT;
+    """,
 )
 
 VERSION = len(MIGRATIONS)
