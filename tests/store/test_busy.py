@@ -63,8 +63,8 @@ async def test_the_patience_begins_anew_with_each_write(store, tmp_path, monkeyp
     with children(tmp_path) as (other,):
         for _ in range(3):
             other.do("lock")
-            write = store.submit(add)
-            while store._waits < 6:
+            write, before = store.submit(add), store._waits
+            while store._waits < before + 6 and not write.done():
                 await asyncio.sleep(0.001)
             other.do("unlock")
             await write

@@ -1,5 +1,8 @@
 """Who has a state folder open: real processes, killed for real."""
 
+import fcntl
+import time
+
 import pytest
 from processes import children
 
@@ -74,6 +77,20 @@ def test_sessions_that_start_at_once_each_get_their_own_number_and_share_what_th
             starter.tell("claim", "6")
         claimed = [message for starter in starters for message in starter.answer().split()]
         assert sorted(claimed) == [f"{body}:2" for body in "abcdef"]  # each of them once
+
+
+def test_one_session_starts_at_a_time(store, tmp_path):
+    """A session has its row before it has its lock; another start at that moment would take it for dead."""
+    open_session(store, 0).close()
+    with children(tmp_path) as (child,), (tmp_path / "sessions" / "start.lock").open("wb") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        child.tell("start")
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            assert store.query("SELECT * FROM session") == []
+            time.sleep(0.01)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        assert child.answer() == "2 0"
 
 
 def test_a_session_that_ends_in_order_leaves_nothing_behind(store, tmp_path):
