@@ -38,11 +38,15 @@ class Neighbours:
         if queue in self._running:
             self._again.add(queue)
             return
-        task = asyncio.get_running_loop().create_task(self._nudge(queue))
-        self._running[queue] = task
-        task.add_done_callback(lambda _: self._running.pop(queue, None))
+        self._running[queue] = asyncio.get_running_loop().create_task(self._nudge(queue))
 
     async def _nudge(self, queue: str) -> None:
+        try:
+            await self._nudge_until_quiet(queue)
+        finally:  # in the same step as the last look at `_again`: a nudge in between would be lost
+            self._running.pop(queue, None)
+
+    async def _nudge_until_quiet(self, queue: str) -> None:
         while True:
             self._again.discard(queue)
             consumer = self._consumer_of(queue)

@@ -34,7 +34,6 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers
-from wrangler_py.queues.pull import Pulls
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
@@ -142,12 +141,10 @@ class DevSession:
         )
         session.announce(self._url, token)
         hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
-        self._pulls = Pulls(store, self._clock, self._events, self._broker)
-        self._pulls.start()
-        rest = RestOptions(
-            store, self._clock, self._events, self._broker, self._pulls, hosts, api_token=self._options.api_token
-        )
-        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts, RestDoor(rest))
+        api_token = self._options.api_token
+        self._rest = RestDoor(RestOptions(store, self._clock, self._events, self._broker, hosts, api_token))
+        self._rest.start()
+        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts, self._rest)
 
     def _make_worker(self, config: WorkerConfig) -> HostedWorker:
         first, self._first = self._first, None
@@ -182,7 +179,7 @@ class DevSession:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
                 self._terminal.flush()
                 self._clockwork.close()
-                self._pulls.close()
+                self._rest.close()
                 loading.cancel()
                 for task in background:
                     task.cancel()

@@ -71,7 +71,15 @@ class BatchRun:
 def record(connection: sqlite3.Connection, queue: str, run: BatchRun, settlements: Sequence[Settlement]) -> None:
     """Remember a batch, in the transaction that settles it."""
     rows = [[s.message.id, s.message.attempts, s.action, s.reason, s.where, s.delay_seconds] for s in settlements]
-    values = (queue, run.worker, run.started_ms, run.ms, run.outcome, run.error, json.dumps(rows, separators=(",", ":")))
+    values = (
+        queue,
+        run.worker,
+        run.started_ms,
+        run.ms,
+        run.outcome,
+        run.error,
+        json.dumps(rows, separators=(",", ":")),
+    )
     batch_id = connection.execute(_INSERT, values).lastrowid or 0
     if batch_id % _PRUNE_EVERY == 0:
         connection.execute(_PRUNE, (batch_id - KEPT_BATCHES,))

@@ -49,6 +49,7 @@ _CLAIM = """
 """
 _PULLED = "SELECT 1 FROM consumer WHERE queue_id = ? AND type = 'http_pull'"
 _MESSAGE = "SELECT seq, id, created_ms, attempts, content_type, body FROM message WHERE seq = ? AND owner = ?"
+_FIRST_LEASE_END = "SELECT min(until_ms) FROM lease WHERE state = 'open'"
 _FIRST_WAITING = """
     SELECT visible_ms FROM message WHERE queue_id = ? AND owner = 0 ORDER BY visible_ms, seq LIMIT ?
 """
@@ -215,6 +216,12 @@ def is_pulled(source: Store | sqlite3.Connection, queue_id: int) -> bool:
     """Whether the queue's consumer is an `http_pull` one, so that no Worker gets its messages."""
     rows = source.query(_PULLED, (queue_id,)) if isinstance(source, Store) else source.execute(_PULLED, (queue_id,))
     return any(True for _ in rows)
+
+
+def first_lease_end(store: Store) -> int | None:
+    """When the first lease of a pulled message ends (ms), or None when there are none."""
+    first: int | None = store.query(_FIRST_LEASE_END)[0][0]
+    return first
 
 
 def first_waiting(store: Store, queue_id: int, limit: int) -> list[int]:

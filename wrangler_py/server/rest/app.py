@@ -17,6 +17,7 @@ from wrangler_py.queues import limits
 from wrangler_py.queues.admin import QueueAdmin
 from wrangler_py.queues.consumers import Consumers
 from wrangler_py.queues.peek import Peeks
+from wrangler_py.queues.pull import Pulls
 from wrangler_py.queues.purge import Purges
 from wrangler_py.queues.subscriptions import Subscriptions
 from wrangler_py.server.rest import auth, body, envelope
@@ -32,7 +33,7 @@ from wrangler_py.store.database import StateError
 _CLIENT_WENT_AWAY = 499
 
 
-def build_app(options: RestOptions) -> Starlette:
+def build_app(options: RestOptions, pulls: Pulls) -> Starlette:
     """The REST API of one session."""
     parts = (options.store, options.clock, options.events, options.broker)
     rooms = Rooms(
@@ -40,7 +41,7 @@ def build_app(options: RestOptions) -> Starlette:
         broker=options.broker,
         admin=QueueAdmin(*parts),
         consumers=Consumers(*parts),
-        pulls=options.pulls,
+        pulls=pulls,
         peeks=Peeks(*parts),
         purges=Purges(*parts),
         subscriptions=Subscriptions(options.store, options.clock),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
+from wrangler_py.queues import tables
 from wrangler_py.store.database import Store
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ class RestOptions:
     clock: Clock
     events: EventLog
     broker: Broker
-    pulls: Pulls
     #: Host names that requests may be for (see server/guard.py).
     allowed_hosts: Collection[str]
     #: What requests from other machines must show. None: they are refused.
@@ -44,8 +44,19 @@ class RestDoor:
 
     def __init__(self, options: RestOptions) -> None:
         self._options = options
+        self._pulls: Pulls | None = None
         self._app: App | None = None
         self._building = asyncio.Lock()
+
+    def start(self) -> None:
+        """Go on ending the leases that earlier sessions gave to pull consumers."""
+        if tables.first_lease_end(self._options.store) is not None:
+            self._start_pulls()
+
+    def close(self) -> None:
+        """End no more leases; the next session does."""
+        if self._pulls is not None:
+            self._pulls.close()
 
     @staticmethod
     def serves(path: str) -> bool:
@@ -76,11 +87,19 @@ class RestDoor:
             if self._app is None:
                 # In a thread: the import takes a tenth of a second, and a queue may be draining at this moment.
                 build = await asyncio.to_thread(_import_build)
-                self._app = build(self._options)
+                self._app = build(self._options, self._pulls or self._start_pulls())
             return self._app
 
+    def _start_pulls(self) -> Pulls:
+        from wrangler_py.queues.pull import Pulls
 
-def _import_build() -> Callable[[RestOptions], App]:
+        options = self._options
+        self._pulls = Pulls(options.store, options.clock, options.events, options.broker)
+        self._pulls.start()
+        return self._pulls
+
+
+def _import_build() -> Callable[[RestOptions, Pulls], App]:
     from wrangler_py.server.rest.app import build_app
 
     return build_app
