@@ -18,6 +18,11 @@ HEAD = """
 """
 
 
+def without_carets(text):
+    """Versions of Python differ in where they put carets."""
+    return "\n".join(line for line in text.splitlines() if line.strip("^~ "))
+
+
 def test_a_traceback_begins_at_the_users_frame(worker):
     w = worker(HEAD.format("helper()"))
     answer = w.fetch()
@@ -29,8 +34,9 @@ def test_a_traceback_begins_at_the_users_frame(worker):
           File "{w.root}/src/entry.py", line 5, in helper
             raise ValueError("boom")
         ValueError: boom""")
-    assert answer.result == {"outcome": "exception", "error": text}
-    assert w.log_text(1, "error") == text
+    assert without_carets(answer.result["error"]) == text
+    assert answer.result["outcome"] == "exception"
+    assert w.log_text(1, "error") == answer.result["error"]
 
 
 def test_queue_and_cron_tell_the_last_line_and_log_the_rest(worker):
@@ -81,10 +87,9 @@ def test_causes_notes_and_groups_are_trimmed_too(worker):
 
 def test_a_failure_inside_of_the_sdk_shows_the_users_line(worker):
     w = worker(HEAD.format("return Response(object())"))
-    assert w.fetch().result["error"].splitlines()[1:] == [
+    assert without_carets(w.fetch().result["error"]).splitlines()[1:] == [
         f'  File "{w.root}/src/entry.py", line 9, in fetch',
         "    return Response(object())",
-        *(["           ^^^^^^^^^^^^^^^^^^"]),
         "TypeError: Unsupported type in Response: object",
     ]
 

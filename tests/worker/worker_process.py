@@ -39,6 +39,8 @@ class WorkerProcess:
         self.sock.settimeout(PATIENCE)
         environ = {**os.environ, "TZ": "UTC", **(env or {})}
         environ.pop("PYTHONPATH", None)
+        if python is None and (python := os.environ.get("WPY_TEST_PYTHON")):
+            environ["WPY_SDK"] = sdk_folder()
         self.stderr = (root / "worker-stderr.txt").open("w+b")
         self.process = subprocess.Popen(
             [python or sys.executable, "-B", "-X", "utf8", str(MAIN), str(theirs.fileno())],

@@ -62,6 +62,7 @@ class _Call:
         self.aborted = False
         self.decoder: Any = None
         self.response: Any = None
+        self.ended = False
 
     def abort(self) -> None:
         self.aborted = True
@@ -172,15 +173,19 @@ def _exchange(call: _Call, request: Outgoing, redirected: bool) -> Answer:
 def _read(call: _Call) -> bytes:
     """The next piece of a body, decompressed; b"" at its end."""
     try:
-        while True:
+        while not call.ended:
             data = call.response.read1(_CHUNK)
+            if not data:
+                call.ended = True
+                if call.response.length:  # what Content-Length still promises
+                    call.close()
+                    raise FetchError("Network connection lost. (the answer ended too soon)")
             if call.decoder is not None:
                 data = call.decoder.decompress(data) if data else call.decoder.flush()
-                if not data and not call.response.isclosed():
-                    continue
-            if not data:
-                call.close()
-            return data
+            if data:
+                return data
+        call.close()
+        return b""
     except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
         call.close()
         raise FetchError(f"Network connection lost. ({error or type(error).__name__})") from error

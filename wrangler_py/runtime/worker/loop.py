@@ -278,7 +278,7 @@ class Hub(WebLoop):
             except SystemExit as error:
                 if self.on_exit is None:
                     raise
-                handle._context.run(self.on_exit, error)  # type: ignore[attr-defined]
+                handle._context.run(self.on_exit, error)
 
     def _drop_cancelled_timers(self) -> None:
         timers = self._scheduled

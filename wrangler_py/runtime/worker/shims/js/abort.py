@@ -80,8 +80,8 @@ class AbortSignal(EventTarget):
         return made
 
     def throwIfAborted(self) -> None:
-        if self.aborted:  # type: ignore[attr-defined]
-            raise as_exception(self.reason)  # type: ignore[attr-defined]
+        if self.aborted:
+            raise as_exception(self.reason)
 
     def _abort(self, reason: Any = None) -> None:
         if self.__dict__["aborted"]:

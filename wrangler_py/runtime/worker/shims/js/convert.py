@@ -56,7 +56,7 @@ def js_typeof(value: Any) -> str:
     return "function" if callable(value) else "object"
 
 
-class DoubleProxy(JsProxy):
+class JsDoubleProxy(JsProxy):
     """A Python object that JavaScript holds, seen from Python again (pyodide.ffi.JsDoubleProxy)."""
 
     __slots__ = ("_alive", "_target")
@@ -77,8 +77,8 @@ class DoubleProxy(JsProxy):
         self._alive = False
         self._target = None
 
-    def copy(self) -> DoubleProxy:
-        return DoubleProxy.new(self.unwrap())
+    def copy(self) -> JsDoubleProxy:
+        return JsDoubleProxy.new(self.unwrap())
 
     def getBuffer(self) -> Any:
         """The memory of a Python buffer: `.data` is a typed array over it, `.release()` gives it back."""
@@ -126,7 +126,7 @@ class DoubleProxy(JsProxy):
         return self._target.__await__()
 
 
-class CallableDoubleProxy(DoubleProxy):
+class JsCallableDoubleProxy(JsDoubleProxy):
     """A Python callable that JavaScript holds."""
 
     __slots__ = ("_capture_this", "_once")
@@ -149,24 +149,24 @@ class CallableDoubleProxy(DoubleProxy):
 
 def create_proxy(obj: Any, /, *, capture_this: bool = False, roundtrip: bool = True) -> Any:
     """A proxy of a Python object whose life the caller controls with `destroy()`."""
-    return (CallableDoubleProxy if callable(obj) else DoubleProxy).new(obj)
+    return (JsCallableDoubleProxy if callable(obj) else JsDoubleProxy).new(obj)
 
 
 def create_once_callable(obj: Callable, /, **_options: Any) -> Any:
     """A proxy of a callable which may be called once."""
-    return CallableDoubleProxy.new(obj, True)
+    return JsCallableDoubleProxy.new(obj, True)
 
 
 def destroy_proxies(pyproxies: Any, /) -> None:
     """Destroy the proxies in a JavaScript array."""
     for proxy in pyproxies:
-        if isinstance(proxy, DoubleProxy):
+        if isinstance(proxy, JsDoubleProxy):
             proxy.destroy()
 
 
 def unwrap(value: Any) -> Any:
     """What JavaScript holds when it is handed `value`: a double proxy is the Python object again."""
-    return value.unwrap() if isinstance(value, DoubleProxy) else value
+    return value.unwrap() if isinstance(value, JsDoubleProxy) else value
 
 
 def to_js(
@@ -295,7 +295,7 @@ def to_py(obj: Any, *, depth: int = -1, default_converter: Callable | None = Non
             for key, item in own_entries(value):
                 result[key] = walk(item, left - 1)
             return result
-        if isinstance(value, DoubleProxy):
+        if isinstance(value, JsDoubleProxy):
             return value.unwrap()
         if default_converter is not None:
             return default_converter(value, convert, cache)

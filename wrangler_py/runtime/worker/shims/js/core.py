@@ -285,13 +285,13 @@ class JsException(JsProxy, Exception):
         self.__dict__.update(name=name, message="" if message is None else message, stack=stack)
 
     @classmethod
-    def new(cls, message: Any = "", options: Any = None, **_options: Any) -> Any:
+    def new(cls, message: Any = "", options: Any = None, **keywords: Any) -> Any:
         """`new Error(message, {cause})`."""
         from .convert import js_string
 
         made = type.__call__(cls, cls._js_name, "" if message is None else js_string(message))
         made.stack = str(made)
-        if (cause := option(options, "cause")) is not None:
+        if (cause := option(merged(options, keywords), "cause")) is not None:
             made.cause = cause
         return made
 

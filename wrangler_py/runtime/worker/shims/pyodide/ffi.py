@@ -5,10 +5,16 @@ from ..js.arrays import JsArray, JsIterable, JsIterator
 from ..js.buffers import JsBuffer
 from ..js.buffers import TypedArray as JsTypedArray
 from ..js.collections import JsMap, JsMutableMap
-from ..js.convert import CallableDoubleProxy as JsCallableDoubleProxy
-from ..js.convert import CallableDoubleProxy as JsOnceCallable
-from ..js.convert import ConversionError, create_once_callable, create_proxy, destroy_proxies, to_js
-from ..js.convert import DoubleProxy as JsDoubleProxy
+from ..js.convert import (
+    ConversionError,
+    JsCallableDoubleProxy,
+    JsDoubleProxy,
+    create_once_callable,
+    create_proxy,
+    destroy_proxies,
+    to_js,
+)
+from ..js.convert import JsCallableDoubleProxy as JsOnceCallable
 from ..js.core import JsCallable, JsException, JsNull, JsProxy, jsnull
 from ..js.numbers import JsBigInt
 from ..js.promise import JsPromise
