@@ -89,10 +89,7 @@ class Clockwork:
     def _starting(self) -> bool:
         """Whether a worker that has queues to deliver is being started again, after a crash or a reload: its messages
         are due now, and not when the clock has gone on. One whose code is broken is not waited for."""
-        return any(
-            worker.consumers and not worker._gate_open and worker.runtime.broken is None
-            for worker in self._workers.all()
-        )
+        return any(worker.consumers and worker.starting for worker in self._workers.all())
 
     async def _idle(self) -> None:
         while self._starting:

@@ -38,6 +38,11 @@ class HostedWorker:
         self.files: tuple[str, ...] = ()
         self._loaded_before = False
 
+    @property
+    def starting(self) -> bool:
+        """Whether its code is being started again, after a crash or a reload. Broken code is not."""
+        return not self._gate_open and self.runtime.broken is None
+
     def _gate(self, is_open: bool) -> None:
         self._gate_open = is_open
         for consumer in self.consumers.values():

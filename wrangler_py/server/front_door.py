@@ -53,7 +53,8 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"wpy serves no {scope['type']} connections yet")
-        path: str = scope["path"]
+        # The path as it was written, not decoded: `/%63dn-cgi/` is the worker's own, as in wrangler.
+        path = scope["path"] = _without_dot_segments(scope["raw_path"].decode("latin-1"))
         if path.startswith("/cdn-cgi/"):
             refused = guard.refusal(scope["headers"], self._allowed_hosts)
             if refused is not None:
@@ -135,7 +136,7 @@ async def to_fetch_request(scope: Scope, receive: Receive) -> FetchRequest:
         host = f"{server[0]}:{server[1]}"
     if not has_client and scope.get("client"):
         headers.append(("cf-connecting-ip", scope["client"][0]))
-    target = _without_dot_segments(scope["raw_path"].decode("latin-1"))
+    target: str = scope["path"]
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("latin-1")
     body: bytes | AsyncIterator[bytes] | None = None

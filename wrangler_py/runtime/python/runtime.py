@@ -22,6 +22,7 @@ from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.queues.message import Batch, BatchOutcome, Retry
+from wrangler_py.queues.settlement import CANCELED
 from wrangler_py.runtime.base import FetchRequest, FetchResponse, QueueService, ScheduledOutcome, WorkerError
 from wrangler_py.runtime.compat import resolve_flags
 from wrangler_py.runtime.python.bindings import BindingCalls
@@ -144,6 +145,8 @@ class PythonRuntime:
     def _load_failed(self, text: str, files: Sequence[str]) -> LoadResult:
         if self._current is None:
             self.broken = text
+            self._ready.set()
+            self._ready.clear()
         return LoadResult(text, files=tuple(files))
 
     def _swap_in(self, process: WorkerProcess) -> None:
@@ -248,7 +251,7 @@ class PythonRuntime:
             await self._drained.wait()
             number, event = process.start_event("queue", f"queue {batch.queue}")
         except (WorkerError, ProcessEnded) as error:
-            return BatchOutcome("exception", error=str(error))
+            return BatchOutcome(CANCELED, error=str(error))  # never delivered: the messages are given back
         metrics = batch.metrics
         messages = [(m.id, m.timestamp_ms, m.attempts, m.content_type, m.body) for m in batch.messages]
         process.send(
@@ -290,18 +293,18 @@ class PythonRuntime:
             process.kill(text)
             return {"outcome": "exceededWallTime", "error": text}
         except ProcessEnded as error:
-            return {"outcome": "canceled" if self._closed else "exception", "error": error.reason}
+            return {"outcome": CANCELED if self._closed else "exception", "error": error.reason}
 
     async def _serving(self, wait_s: float | None) -> WorkerProcess:
         """The process that takes events. Waits while the worker restarts; raises WorkerError when its code is broken."""
         while self._current is None:
             if self._closed:
                 raise WorkerError("the session is ending", outcome="canceled")
-            if self.broken is not None and wait_s is not None:
+            if self.broken is not None:
                 raise WorkerError(self.broken)
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._ready.wait()
+                    await self._ready.wait()  # for a moment also when a load has failed
             except TimeoutError:
                 raise WorkerError(f'the worker "{self.name}" did not start within {wait_s:g} s') from None
         return self._current
