@@ -89,6 +89,18 @@ def test_a_command_that_finds_the_file_locked_says_so(tmp_path, monkeypatch):
             open_store(tmp_path)
 
 
+def test_a_file_that_another_program_holds_for_itself_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    other = sqlite3.connect(tmp_path / database.FILE_NAME, isolation_level=None)
+    other.execute("CREATE TABLE theirs (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    begun = time.monotonic()
+    with pytest.raises(StateError, match="locked by another program"):
+        open_store(tmp_path)
+    assert time.monotonic() - begun < 3
+    other.close()
+
+
 def test_a_write_at_once_waits_too(store, tmp_path, monkeypatch):
     with children(tmp_path) as (other,):
         other.do("lock")

@@ -29,7 +29,7 @@ BUSY_TIMEOUT_MS = 5_000
 _BUSY_STEP_MS = 5
 _BUSY_PAUSE_MS = 10
 _BUSY_STEPS = BUSY_TIMEOUT_MS // (_BUSY_STEP_MS + _BUSY_PAUSE_MS)
-#: For how long opening is tried while other processes create the same file (ms).
+#: How long to wait before opening is tried again while other processes create the same file (ms).
 _OPEN_PAUSE_MS = 20
 #: `UPDATE ... RETURNING` came with this version.
 _MIN_SQLITE = (3, 35, 0)
@@ -254,16 +254,16 @@ def _configure(connection: sqlite3.Connection) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    for _ in range(BUSY_TIMEOUT_MS // _OPEN_PAUSE_MS):
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.Error as error:
-            if not is_busy(error):
+            if not is_busy(error) or time.monotonic() > end:
                 raise
         # SQLite does not wait by itself when two processes create the file at the same moment.
         time.sleep(_OPEN_PAUSE_MS / 1000)
-    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
