@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -37,12 +37,22 @@ def errors_told() -> Iterator[None]:
         error(str(problem))
         raise typer.Exit(FAILED) from problem
     except Exception as problem:
-        from wrangler_py.store.database import StateError  # brings SQLite with it: only when something failed
-
-        if not isinstance(problem, StateError):
+        text = explained(problem)
+        if text is None:
             raise
-        error(str(problem))
+        error(text)
         raise typer.Exit(FAILED) from problem
+
+
+def explained(problem: Exception) -> str | None:
+    """What to tell the user of something that the rooms refuse; None for what is no refusal."""
+    # They bring SQLite with them: only when something failed.
+    from wrangler_py.queues.limits import QueueSendError, Refusal
+    from wrangler_py.store.database import StateError
+
+    if isinstance(problem, Refusal):
+        return f"{problem.text} [code: {problem.code}]" if problem.code else problem.text
+    return str(problem) if isinstance(problem, StateError | QueueSendError) else None
 
 
 def result(text: str = "") -> None:
@@ -53,6 +63,28 @@ def result(text: str = "") -> None:
 def result_json(value: Any) -> None:
     """The same for scripts. ASCII only, so that any pipe carries it."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def result_json_line(value: Any) -> None:
+    """One of several results that come one after another, on a line of its own, and at once."""
+    typer.echo(json.dumps(value))
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error for work of many steps; nothing where that is no terminal. Gives what is to be called with
+    the number of further steps that are done. `total` None: nobody knows how many there will be."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, no_color=not wants_color(sys.stderr))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda steps: bar.advance(task, steps)
 
 
 def warning(text: str) -> None:

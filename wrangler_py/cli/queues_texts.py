@@ -54,6 +54,23 @@ def no_such_queue(name: str, existing: Sequence[str], folder: Path) -> str:
     return "\n".join(lines)
 
 
+def nothing_to_delete(name: str) -> str:
+    """`delete` of a queue that no session has created yet [wpy]."""
+    return (
+        f'Queue "{printable(name)}" stands in the config only; there is nothing to delete. Take it out of the config.'
+    )
+
+
+#: `purge` [wrangler].
+PURGE_NEEDS_FORCE = "The --force flag is required to purge a Queue in non-interactive mode"
+PURGE_REFUSED = "Incorrect queue name provided. Skipping purge operation"
+
+
+def purge_question(name: str) -> str:
+    """What `purge` asks [wrangler]."""
+    return f"This operation will permanently delete all the messages in Queue {name}. Type {name} to proceed."
+
+
 def no_queues(folder: Path) -> str:
     """What `list` says when there is nothing to list [wpy]."""
     return (

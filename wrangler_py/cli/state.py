@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from wrangler_py.config.problems import shown_path
 from wrangler_py.dev.options import state_folder
 from wrangler_py.store.database import BUSY_TIMEOUT_MS, FILE_NAME, StateError, Store, explain_error, open_store
 from wrangler_py.store.schema import VERSION
+
+#: How often a state that is followed is looked at (seconds): often enough to look immediate.
+_LOOK_EVERY_S = 0.05
 
 # The options by which a command finds its state: the same, and of the same meaning, as those of `wpy dev`.
 ConfigOption = Annotated[
@@ -48,10 +52,15 @@ class Project:
 
 
 def find_project(
-    configs: Sequence[Path] | None, env: str | None, persist_to: Path | None, *, cwd: Path | None = None
+    configs: Sequence[Path] | None,
+    env: str | None,
+    persist_to: Path | None,
+    *,
+    cwd: Path | None = None,
+    quiet: bool = False,
 ) -> Project:
-    """The project that `wpy dev` would run here. A missing or broken config is told on standard error, no more: the
-    state can be looked at without it. Raises CommandError for a `-c` file that does not exist."""
+    """The project that `wpy dev` would run here. A missing or broken config is told on standard error (not if `quiet`),
+    no more: the state can be looked at without it. Raises CommandError for a `-c` file that does not exist."""
     cwd = cwd or Path.cwd()
     paths = [cwd / path for path in configs or ()]
     for path in paths:
@@ -69,8 +78,9 @@ def find_project(
         try:
             workers = load_session(paths, cwd=cwd, env=env).workers
         except ConfigError as problem:
-            _tell_broken(problem, cwd, folder)
-    elif persist_to is None:
+            if not quiet:
+                _tell_broken(problem, cwd, folder)
+    elif persist_to is None and not quiet:
         warning(f"No config found in {cwd} or above it; using the state in {folder}.")
     return Project(folder, paths[0] if paths else None, environment, workers)
 
@@ -116,7 +126,58 @@ def writing(folder: Path) -> Iterator[Store]:
         store.close()
 
 
-def _open_to_read(folder: Path) -> Store | None:
+class Follower:
+    """The state as it goes on, for those who watch it. It may come into being later, and be replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / FILE_NAME
+        self._store: Store | None = None
+        self._seen: tuple[int, int] | None = None  # which file it is
+        self._version = 0
+
+    def look(self) -> Store | None:
+        """The state at this moment; None while there is none. Another object than before: it is another state. Raises
+        StateError."""
+        if self._store is not None and self._file() != self._seen:
+            self.close()
+        if self._store is None:
+            self._seen = self._file()
+            self._store = _open_to_read(self._folder, one_moment=False)
+        if self._store is not None:
+            self._version = self._data_version(self._store)
+        return self._store
+
+    def wait(self) -> None:
+        """Return when the state may have changed since `look`."""
+        while True:
+            time.sleep(_LOOK_EVERY_S)
+            if self._file() != self._seen or (self._store is None and self._seen is not None):
+                return
+            if self._store is not None and self._data_version(self._store) != self._version:
+                return
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _data_version(self, store: Store) -> int:
+        # Costs a few microseconds: SQLite compares two numbers in shared memory, and reads no page.
+        try:
+            return int(store.query("PRAGMA data_version")[0][0])
+        except sqlite3.Error as error:
+            raise StateError(explain_error(error, store.path)) from error
+
+    def _file(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _open_to_read(folder: Path, *, one_moment: bool = True) -> Store | None:
     path = folder / FILE_NAME
     try:
         if not path.exists():
@@ -130,14 +191,14 @@ def _open_to_read(folder: Path) -> Store | None:
             f"{path} cannot be read: {error.strerror}. Make it readable, or choose another folder with --persist-to FOLDER."
         ) from error
     try:
-        connection = _snapshot(path, "mode=rw")
+        connection = _connect(path, "mode=rw", one_moment=one_moment)
     except sqlite3.OperationalError as error:
         # In a folder that cannot be written SQLite cannot keep its books about readers. Without a log there is nobody
         # to keep them for.
         if os.access(folder, os.W_OK) or _has_log(path):
             raise StateError(explain_error(error, path)) from error
         try:
-            connection = _snapshot(path, "immutable=1")
+            connection = _connect(path, "immutable=1", one_moment=one_moment)
         except sqlite3.Error as again:
             raise StateError(explain_error(again, path)) from again
     except sqlite3.Error as error:
@@ -151,13 +212,14 @@ def _open_to_read(folder: Path) -> Store | None:
     return open_store(folder)  # brings an older format up to date, refuses a newer one
 
 
-def _snapshot(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, *, one_moment: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000
     )
     try:
         connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")
+        if one_moment:
+            connection.execute("BEGIN")
         connection.execute("PRAGMA user_version").fetchone()  # the first read fixes the moment
     except sqlite3.Error:
         connection.close()

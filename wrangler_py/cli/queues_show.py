@@ -1,0 +1,109 @@
+"""What `wpy queues describe` shows of one queue."""
+
+from __future__ import annotations
+
+from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.output import CommandError, duration, plural, printable, result, result_json
+from wrangler_py.cli.queues_access import session_clock
+from wrangler_py.cli.queues_inventory import (
+    ConsumerEntry,
+    Inventory,
+    ProducerEntry,
+    QueueEntry,
+    count_messages,
+    queue_object,
+    rfc3339,
+    take_inventory,
+)
+from wrangler_py.cli.state import Project, reading
+from wrangler_py.queues.consumers import WorkerSettings
+from wrangler_py.store.sessions import SessionInfo
+
+
+def show_queue(name: str, project: Project, *, as_json: bool) -> None:
+    """Print what there is to say of a queue. Raises CommandError when there is no such queue, and StateError."""
+    with reading(project.folder) as store:
+        now_ms = session_clock(store, name).now_ms()  # after the moment of the state: what was ready in it is ready now
+        inventory = take_inventory(store, project.workers)
+        queue = inventory.queues.get(name)
+        if queue is None:
+            raise CommandError(texts.no_such_queue(name, list(inventory.queues), project.folder))
+        count_messages(store, [queue], now_ms)
+    if as_json:
+        result_json(queue_object(queue, inventory))
+    else:
+        _print_queue(queue, inventory, now_ms)
+
+
+def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
+    """wrangler's lines of `queues info` first, then what only wpy knows."""
+    record, counts = queue.record, queue.counts
+    result(f"Queue Name: {printable(queue.name)}")
+    if record is not None:
+        result(f"Queue ID: {record.uuid}")
+        result(f"Created On: {rfc3339(record.created_ms)}")
+        result(f"Last Modified: {rfc3339(record.modified_ms)}")
+    else:
+        result("Queue ID: none yet (the queue stands in the config only; the next `wpy dev` creates it)")
+    result(f"Number of Producers: {len(queue.producers)}")
+    if queue.producers:
+        result(f"Producers: {', '.join(f'worker:{printable(p)}' for p in queue.producers)}")
+    for producer in queue.producers.values():
+        result(f"  {_about_producer(producer)}")
+    result(f"Number of Consumers: {len(queue.consumers)}")
+    if queue.consumers:
+        result(f"Consumers: {', '.join(printable(c.label) for c in queue.consumers)}")
+    for consumer in queue.consumers:
+        result(f"  {_about_consumer(consumer)}")
+    sources = inventory.sources_of(queue.name)
+    if sources:
+        result(f"Dead Letter Queue Of: {', '.join(map(printable, sources))}")
+    result(f"Delivery: {'paused' if queue.delivery_paused else 'not paused'}")
+    result(f"Delivery Delay: {_seconds(queue.delivery_delay)}")
+    result(f"Message Retention Period: {_seconds(queue.message_retention_period)}")
+    where = f"{counts.ready:,} ready, {counts.delayed:,} delayed, {counts.in_flight:,} in flight"
+    total = plural(record.backlog_count if record else 0, "message")
+    result(f"Backlog: {total} ({plural(record.backlog_bytes if record else 0, 'byte')}): {where}")
+    if queue.oldest_ms is not None and queue.oldest_entered_ms is not None:
+        age, here = (now_ms - queue.oldest_ms) / 1000, (now_ms - queue.oldest_entered_ms) / 1000
+        past = " (past its retention: the next session deletes it)" if here > queue.message_retention_period else ""
+        result(f"Oldest Message: {duration(age)} old, sent {rfc3339(queue.oldest_ms)}{past}")
+
+
+def _about_producer(producer: ProducerEntry) -> str:
+    bindings = ", ".join(f"env.{binding}" for binding in producer.bindings)
+    return f"worker:{printable(producer.worker)}  {bindings}{_running(producer.sessions)}"
+
+
+def _about_consumer(consumer: ConsumerEntry) -> str:
+    """Settings by their names in the config."""
+    settings = consumer.settings
+    parts = [f"max_retries {settings.max_retries}", f"retry_delay {settings.retry_delay} s"]
+    if isinstance(settings, WorkerSettings):
+        concurrency = "auto" if settings.max_concurrency is None else settings.max_concurrency
+        parts = [
+            f"max_batch_size {settings.batch_size}",
+            f"max_batch_timeout {settings.max_wait_time_ms / 1000:g} s",
+            *parts,
+            f"max_concurrency {concurrency}",
+        ]
+    else:
+        parts = [
+            f"batch_size {settings.batch_size}",
+            *parts,
+            f"visibility_timeout {settings.visibility_timeout_ms / 1000:g} s",
+        ]
+    parts.append(f"dead_letter_queue {printable(consumer.dead_letter_queue) if consumer.dead_letter_queue else 'none'}")
+    running = _running(consumer.sessions) if isinstance(settings, WorkerSettings) else ""
+    return f"{printable(consumer.label)}  {', '.join(parts)}{running}"
+
+
+def _running(sessions: list[SessionInfo]) -> str:
+    if not sessions:
+        return "  (not running)"
+    return "  (running: " + ", ".join(f"{s.url or 'starting'}, pid {s.pid}" for s in sessions) + ")"
+
+
+def _seconds(seconds: int) -> str:
+    text = duration(seconds)
+    return text if text == f"{seconds} s" else f"{seconds} s ({text})"

@@ -1,0 +1,62 @@
+"""Sends of a process that serves no session: each is stored in a transaction of its own, and waits for those who write.
+
+What a session lets in goes through the broker, which gathers the sends of many handlers into one commit. A command has
+nobody to gather for, wants the ids, and must know after a Ctrl-C what is stored and what is not.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wrangler_py.queues import limits, tables
+from wrangler_py.queues.broker import check_limits
+from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
+from wrangler_py.queues.tables import NewMessage
+from wrangler_py.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a send has stored."""
+
+    #: 32 hex characters each, in the order of the messages.
+    ids: Sequence[str]
+    #: The backlog of the queue with them in it.
+    metrics: QueueMetrics
+
+
+def store_messages(
+    store: Store,
+    queue: str,
+    messages: Sequence[OutgoingMessage],
+    now_ms: int,
+    delay_seconds: int | None = None,
+    *,
+    batch: bool = False,
+) -> Stored:
+    """Store messages in an existing queue: all of them or none.
+
+    Delay as in `Broker.submit`: the message's own, else `delay_seconds`, else the queue's `delivery_delay`. `batch`: they
+    are one sendBatch, with its limits; else each is a send of its own. Raises QueueSendError, sqlite3.Error or StateError.
+    """
+    check_limits(messages, delay_seconds, batch=batch)
+    ids = [os.urandom(16) for _ in messages]
+
+    def operation(connection: sqlite3.Connection) -> QueueMetrics:
+        record = tables.find_queue(connection, queue)
+        if record is None:
+            raise limits.QueueSendError(limits.QUEUE_NOT_FOUND, f"Queue {queue} does not exist")
+        rows = []
+        for message_id, m in zip(ids, messages, strict=True):
+            asked = delay_seconds if m.delay_seconds is None else m.delay_seconds
+            visible_ms = now_ms + (record.delivery_delay if asked is None else asked) * 1000
+            rows.append(NewMessage(message_id, m.content_type, m.body, visible_ms, m.source, asked))
+        size = tables.append(connection, record.id, now_ms, rows)
+        oldest = tables.oldest_ms(connection, record.id)
+        return QueueMetrics(record.backlog_count + len(rows), record.backlog_bytes + size, oldest)
+
+    metrics = store.write(operation)
+    return Stored([message_id.hex() for message_id in ids], metrics)
