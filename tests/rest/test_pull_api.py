@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -309,6 +311,25 @@ def test_leases_outlive_a_kill(tmp_path: Path) -> None:
         api.advance(60)
         assert queue.backlog() == (0, 0)
         assert api.existing("dead").backlog() == (1, 1)
+
+
+def test_why_each_message_was_settled(own_api: Api) -> None:
+    """The record of batches has pulled messages too: by which call, or that their lease had expired."""
+    queue = own_api.pull_queue(max_retries=0, dead_letter_queue="dead")
+    queue.push(*"abc")
+    a, b, c = queue.pull(visibility_timeout_ms=60_000)
+    queue.ack(a["lease_id"], retries=[{"lease_id": b["lease_id"]}])
+    own_api.advance(60)
+    with closing(sqlite3.connect(own_api.server.state / "wpy.sqlite")) as connection:
+        rows = connection.execute("SELECT queue, worker, outcome, settlements FROM batch ORDER BY id").fetchall()
+    assert [row[:3] for row in rows] == [(queue.name, "http_pull", "ok"), (queue.name, "http_pull", "leaseExpired")]
+    assert [json.loads(row[3]) for row in rows] == [
+        [
+            [a["id"], 1, "ack", "acknowledged by its lease", None, 0],
+            [b["id"], 1, "dead_letter", "retried by its lease", None, 0],
+        ],
+        [[c["id"], 1, "dead_letter", "lease expired", None, 0]],
+    ]
 
 
 def test_many_pullers_get_disjoint_messages(api: Api) -> None:
