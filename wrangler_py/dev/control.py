@@ -13,6 +13,7 @@ from wrangler_py.dev.crons import SessionCrons
 from wrangler_py.dev.times import IDLE_LIMIT_S, MAX_ADVANCE_S, iso
 from wrangler_py.dev.workers import WorkerSet
 from wrangler_py.server.control import Call, CallError
+from wrangler_py.store.database import StateError
 
 
 def clock_calls(clock: SessionClock, clockwork: Clockwork) -> Mapping[str, Call]:
@@ -156,14 +157,18 @@ def cron_calls(crons: SessionCrons) -> Mapping[str, Call]:
     }
 
 
-def queue_calls(workers: WorkerSet) -> Mapping[str, Call]:
+def queue_calls(workers: WorkerSet, look_at_leases: Callable[[], object]) -> Mapping[str, Call]:
     """The calls about queues."""
 
     async def wake(arguments: dict[str, Any]) -> Any:
-        """Another process let messages into a queue: look at it now."""
+        """Another process let messages into a queue, gave leases on some, or changed its settings: look at it now."""
         consumer = workers.consumer(str(arguments.get("queue")))
         if consumer is not None:
             consumer.pump()
+        try:
+            look_at_leases()
+        except (sqlite3.Error, StateError) as error:
+            raise CallError(f"The leases of pulled messages cannot be read: {error}.", 500) from error
         return {"consumed": consumer is not None}
 
     return {"POST queues/wake": wake}

@@ -130,19 +130,19 @@ class DevSession:
         )
         self._clockwork = Clockwork(self._clock, store, self._broker, self._workers, self._crons, self._events)
         triggers = Triggers(self._crons.run, self._clock)
+        hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
+        api_token = self._options.api_token
+        self._rest = RestDoor(RestOptions(store, self._clock, self._events, self._broker, hosts, api_token))
         token = secrets.token_urlsafe(24)
         control = ControlApi(
             token,
             {
                 **clock_calls(self._clock, self._clockwork),
                 **cron_calls(self._crons),
-                **queue_calls(self._workers),
+                **queue_calls(self._workers, self._rest.look),
             },
         )
         session.announce(self._url, token)
-        hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
-        api_token = self._options.api_token
-        self._rest = RestDoor(RestOptions(store, self._clock, self._events, self._broker, hosts, api_token))
         self._rest.start()
         self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts, self._rest)
 

@@ -62,6 +62,10 @@ class Pulls:
         self._store.write(lambda c: leases.tidy(c, now))
         self._arm()
 
+    def look(self) -> None:
+        """Another process may have given leases: end those in time, too. Raises sqlite3.Error or StateError."""
+        self._arm()
+
     def close(self) -> None:
         """End no more leases; the next session does."""
         self._closed = True

@@ -53,6 +53,14 @@ class RestDoor:
         if tables.first_lease_end(self._options.store) is not None:
             self._start_pulls()
 
+    def look(self) -> None:
+        """Another process may have given leases to pull consumers: end those in time, too. Raises sqlite3.Error or
+        StateError."""
+        if self._pulls is not None:
+            self._pulls.look()
+        else:
+            self.start()
+
     def close(self) -> None:
         """End no more leases; the next session does."""
         if self._pulls is not None:
