@@ -12,6 +12,7 @@ from wrangler_py.cli.groups import CommandGroup
 from wrangler_py.cli.output import CommandError, errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import delete, given_settings, pause_delivery, purge, resume_delivery, update
+from wrangler_py.cli.queues_consumers import app as consumer_group
 from wrangler_py.cli.queues_inventory import Inventory, count_messages, queue_object, rfc3339, take_inventory
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
 from wrangler_py.cli.queues_show import show_queue
@@ -150,6 +151,7 @@ def _print_list(inventory: Inventory) -> None:
         hint(f'A queue with the id "{_NOT_YET}" stands in the config only; the next `wpy dev` creates it.')
 
 
+app.add_typer(consumer_group, name="consumer")
 for _name, _command in (
     ("update", update),
     ("delete", delete),

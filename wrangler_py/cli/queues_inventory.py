@@ -214,7 +214,7 @@ def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
             for p in queue.producers.values()
         ],
         "consumers_total_count": len(queue.consumers),
-        "consumers": [_consumer_object(queue, consumer) for consumer in queue.consumers],
+        "consumers": [consumer_object(queue, consumer) for consumer in queue.consumers],
         "settings": {
             "delivery_delay": queue.delivery_delay,
             "delivery_paused": queue.delivery_paused,
@@ -232,7 +232,8 @@ def queue_object(queue: QueueEntry, inventory: Inventory) -> dict[str, Any]:
     }
 
 
-def _consumer_object(queue: QueueEntry, consumer: ConsumerEntry) -> dict[str, Any]:
+def consumer_object(queue: QueueEntry, consumer: ConsumerEntry) -> dict[str, Any]:
+    """A consumer likewise (API v4: Queues > Consumers)."""
     info = consumer.info
     is_worker = isinstance(consumer.settings, WorkerSettings)
     return {

@@ -61,6 +61,29 @@ def nothing_to_delete(name: str) -> str:
     )
 
 
+def no_worker_consumer(script: str, queue: str) -> str:
+    """`consumer remove` [wrangler]."""
+    return f"No worker consumer '{printable(script)}' exists for queue {printable(queue)}"
+
+
+def no_pull_consumer(queue: str) -> str:
+    """`consumer http remove` [wrangler]."""
+    return f"No http_pull consumer exists for queue {printable(queue)}"
+
+
+def consumer_in_config(script: str) -> str:
+    """Why a consumer cannot be added or removed by a command [wpy]."""
+    return f"The config has Worker '{printable(script)}' in queues.consumers: change it there."
+
+
+#: `consumer list`, by the type that was asked for [wrangler].
+NO_CONSUMERS = {
+    None: 'No consumers found for queue "{queue}".',
+    "worker": 'No worker consumers found for queue "{queue}".',
+    "http_pull": 'No HTTP pull consumers found for queue "{queue}".',
+}
+
+
 #: `purge` [wrangler].
 PURGE_NEEDS_FORCE = "The --force flag is required to purge a Queue in non-interactive mode"
 PURGE_REFUSED = "Incorrect queue name provided. Skipping purge operation"
