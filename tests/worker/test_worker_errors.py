@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from wrangler_py.runtime.worker import frames as f
+
 HEAD = """
     from workers import Response, WorkerEntrypoint
 
@@ -159,15 +161,17 @@ def test_keyboard_interrupt_ends_the_process_after_the_event_was_told(worker):
     event = w.start_fetch()
     with pytest.raises(EOFError, match="KeyboardInterrupt"):
         while True:
-            frame = w.next_of(31, *range(20, 31))
-            if frame[0] == 26:
+            frame = w.next_of(f.DONE, f.RETURNED)
+            if frame[0] == f.DONE:
                 assert frame[1] == event and frame[2]["outcome"] == "exception"
     assert w.wait() == 1
 
 
-def test_a_cancelled_handler(worker):
-    w = worker(HEAD.format("import asyncio; asyncio.current_task().cancel(); await asyncio.sleep(1)"))
-    assert w.fetch().result["outcome"] == "exception"
+@pytest.mark.parametrize("code", ["await asyncio.sleep(1)", "return Response('x')"])
+def test_a_cancelled_handler(worker, code):
+    w = worker(HEAD.format(f"import asyncio; asyncio.current_task().cancel(); {code}"))
+    answer = w.fetch()
+    assert answer.result["outcome"] == ("exception" if "sleep" in code else "ok")
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
@@ -197,6 +201,13 @@ def test_an_import_with_the_src_prefix_is_explained(bare):
     text = w.load_failure()
     assert "ModuleNotFoundError: No module named 'src'" in text
     assert "your import statement shouldn't include a 'src.' prefix" in text
+
+
+def test_a_failed_load_names_the_files_to_watch(bare):
+    w = bare("import app\n", files={"src__app.py": "import broken\n", "src__broken.py": "def (:\n"})
+    w.send_load("src/entry.py")
+    files = w.next(f.LOAD_FAILED)[2]["files"]
+    assert files == [str(w.root / "src" / name) for name in ("app.py", "broken.py", "entry.py")]
 
 
 def test_main_that_does_not_exist(bare):

@@ -12,7 +12,8 @@ from wrangler_py.runtime.worker import frames as f
 pytestmark = pytest.mark.skipif("WPY_TEST_PYTHON" in os.environ, reason="Starlette is in this environment alone")
 
 ASGI = """
-    import asyncio, contextlib
+    import asyncio, contextlib, threading
+    from pyodide.ffi import run_sync
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
     from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
@@ -44,7 +45,7 @@ ASGI = """
         return PlainTextResponse("ok", background=BackgroundTask(later))
 
     def sync(request):
-        return PlainTextResponse("from a thread")
+        return PlainTextResponse(f"{threading.current_thread() is threading.main_thread()} {run_sync(asyncio.sleep(0, 5))}")
 
     async def broken(request):
         raise ValueError("in the app")
@@ -66,7 +67,10 @@ def test_an_asgi_app(app):
     assert answer.json == {"path": "/", "query": {"a": "b c"}, "who": "me", "state": 5, "body": "hello"}
     assert app.lines(1) == ["up", "down"]
     assert app.fetch("http://localhost/nowhere").status == 404
-    assert app.fetch("http://localhost/sync").text == "from a thread"
+
+
+def test_plain_route_functions_run_in_place_as_on_cloudflare(app):
+    assert app.fetch("http://localhost/sync").text == "True 5"
 
 
 def test_an_asgi_request_in_pieces(app):

@@ -84,7 +84,7 @@ WORKER = """
 @pytest.mark.parametrize("version", SUPPORTED)
 def test_a_worker(worker, version):
     if sys.version.startswith(version + "."):
-        process = {}
+        process = {"python": sys.executable}
     elif version in interpreters():
         process = {"python": interpreters()[version], "env": {"WPY_SDK": sdk_folder()}}
     else:

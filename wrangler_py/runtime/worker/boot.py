@@ -47,8 +47,9 @@ def _serve(hub, link, dont_write: bool) -> NoReturn:
     from .shims import install
 
     helper, flags = install.install()
-    from . import dispatch, loader
+    from . import dispatch, loader, patches
 
+    patches.install()
     sdk = None
     try:
         sdk = loader.import_sdk()

@@ -79,10 +79,10 @@ class Dispatcher:
             info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before))
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before, spec["main"]))
         except BaseException as error:  # SystemExit too: the process goes on, with nothing to serve
             text = outcome.format_exception(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before))
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before, spec["main"], error))
         else:
             self._connection.send(frames.LOADED, info | loader.describe(before))
         finally:
@@ -131,7 +131,17 @@ class Dispatcher:
             work = self._run_scheduled(event, frame)
         self._watchdog.arm()
         # Held here: the loop itself keeps only weak references to its tasks.
-        self._active[event.id] = self._hub.create_task(work)
+        task = self._active[event.id] = self._hub.create_task(work)
+        task.add_done_callback(lambda _: self._ensure_over(event))
+
+    def _ensure_over(self, event: Event) -> None:
+        """An event whose task ended some other way than by `_over`: it was cancelled, or this package has a bug."""
+        task = self._active.get(event.id)
+        if task is None:
+            return
+        error = asyncio.CancelledError("the event was cancelled") if task.cancelled() else task.exception()
+        event.fail(error or RuntimeError("the event ended without a result"))
+        self._over(event, _client_result(event))
 
     def _began(self, event: Event) -> None:
         """The first step of an event, in its own task."""

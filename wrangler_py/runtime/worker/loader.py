@@ -8,6 +8,7 @@ import os
 import site
 import sys
 import sysconfig
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -105,7 +106,6 @@ def _set_path(folder: str, vendored: str) -> None:
     sys.path[:] = [folder, *others]
     if os.path.isdir(vendored):  # noqa: PTH112
         sys.path.append(vendored)
-    sys.path_importer_cache.clear()
 
 
 def _import_main(name: str, main: str) -> ModuleType:
@@ -128,9 +128,12 @@ def _import_main(name: str, main: str) -> ModuleType:
     return sys.modules.get(name, module)
 
 
-def describe(before: set[str]) -> dict[str, Any]:
-    """LOADED's "modules" and "files": what was imported since `before`, other people's and the user's own."""
-    modules, files = [], []
+def describe(before: set[str], main: str | None = None, error: BaseException | None = None) -> dict[str, Any]:
+    """LOADED's "modules" and "files": what was imported since `before`, other people's and the user's own.
+
+    After a failure also the files that it names, which are no modules any more.
+    """
+    modules, files = [], set()
     for name, module in list(sys.modules.items()):
         if name in before or name.partition(".")[0] in _OWN:
             continue
@@ -138,12 +141,15 @@ def describe(before: set[str]) -> dict[str, Any]:
         if not isinstance(filename, str):
             continue
         if outcome.is_users(filename):
-            files.append(filename)
+            files.add(filename)
         elif filename.startswith(_library_folders()):
             modules.append(name)
-    return {"modules": modules, "files": sorted(set(files))}
+    if main is not None:
+        files.update(outcome.files_of(error), [os.path.realpath(main)])
+    return {"modules": modules, "files": sorted(files)}
 
 
+@lru_cache(1)
 def _library_folders() -> tuple[str, ...]:
     """Where an interpreter finds modules by itself, so that a spare can preload them without the project's sys.path."""
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}

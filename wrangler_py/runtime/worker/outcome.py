@@ -123,6 +123,18 @@ def has_user_frame(trace: TracebackType | None) -> bool:
     return False
 
 
+def files_of(error: BaseException | None) -> set[str]:
+    """The user's own files that an exception passed through, or whose text it complains of."""
+    files: set[str] = set()
+    trace = None if error is None else error.__traceback__
+    while trace is not None:
+        files.add(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        files.add(error.filename)
+    return {name for name in files if is_users(name)}
+
+
 def exception_result(error: BaseException) -> dict[str, Any]:
     """The two fields that RESULT has in common for an event that failed."""
     return {"outcome": "exception", "error": last_line(error)}
