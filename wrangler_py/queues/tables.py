@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
 from wrangler_py.queues.message import ContentType, Message, QueueMetrics, Source
@@ -70,6 +70,7 @@ _EXPIRE = """
         WHERE queue_id = ? AND entered_ms < ? AND owner = 0 ORDER BY entered_ms LIMIT ?
     ) RETURNING length(body)
 """
+_HAS_OLD = "SELECT 1 FROM message WHERE queue_id = ? AND entered_ms < ? LIMIT 1"
 _OLDEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms LIMIT 1"
 _LATEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms DESC LIMIT 1"
 _SET_BACK = """
@@ -90,8 +91,7 @@ _COUNTS = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRecord:
+class QueueRecord(NamedTuple):  # read several times a batch, and the cheapest to make
     """One queue and its settings."""
 
     id: int
@@ -128,18 +128,13 @@ class NewMessage:
     delay_seconds: int | None = None
 
 
-def _record(row: Sequence[object]) -> QueueRecord:
-    record = QueueRecord(*row)  # type: ignore[arg-type]  # the columns are listed in the record's order
-    return record
-
-
 def find_queue(source: Store | sqlite3.Connection, name: str) -> QueueRecord | None:
     """The queue of that name, or None."""
     rows = (
         source.query(_QUEUE_BY_NAME, (name,)) if isinstance(source, Store) else source.execute(_QUEUE_BY_NAME, (name,))
     )
     for row in rows:
-        return _record(row)
+        return QueueRecord._make(row)
     return None
 
 
@@ -149,13 +144,13 @@ def find_queue_by_uuid(source: Store | sqlite3.Connection, uuid: str) -> QueueRe
         source.query(_QUEUE_BY_UUID, (uuid,)) if isinstance(source, Store) else source.execute(_QUEUE_BY_UUID, (uuid,))
     )
     for row in rows:
-        return _record(row)
+        return QueueRecord._make(row)
     return None
 
 
 def all_queues(store: Store) -> list[QueueRecord]:
     """All queues, by name."""
-    return [_record(row) for row in store.query(_QUEUES)]
+    return [QueueRecord._make(row) for row in store.query(_QUEUES)]
 
 
 def ensure_queue(
@@ -274,6 +269,8 @@ def move(
 def expire(connection: sqlite3.Connection, queue: QueueRecord, now_ms: int, limit: int) -> int:
     """Delete up to `limit` messages that have outlived the queue's retention. Returns how many there were."""
     before_ms = now_ms - queue.message_retention_period * 1000
+    if connection.execute(_HAS_OLD, (queue.id, before_ms)).fetchone() is None:  # asked with every batch: be quick
+        return 0
     sizes = [row[0] for row in connection.execute(_EXPIRE, (queue.id, before_ms, limit))]
     if sizes:
         connection.execute(_ADD_TO_BACKLOG, (-len(sizes), -sum(sizes), queue.id))
