@@ -191,3 +191,21 @@ def test_a_state_that_cannot_be_written(own_api: Api) -> None:
         assert queue.backlog() == (1, 1)
         elsewhere.execute("ROLLBACK")
     assert len(queue.pull()) == 1
+
+
+def test_very_many_of_everything(api: Api) -> None:
+    """As many as fit into a body: done, or refused; others are served meanwhile."""
+    queue = api.pull_queue(max_retries=100)
+    for _ in range(5):
+        assert queue.post("/messages/batch", {"messages": [{"body": {}}] * 100}).result
+    leases = [m["lease_id"] for _ in range(5) for m in queue.pull(batch_size=100)]
+    strange = [{"lease_id": f"{n:032x}"} for n in range(30_000)]
+    result = queue.post("/messages/ack", {"acks": [*strange, *({"lease_id": lease} for lease in leases)]}).result
+    assert (result["ackCount"], len(result["warnings"])) == (500, 30_000)
+    result = queue.post("/messages/ack", {"acks": [], "retries": strange}).result
+    assert (result["retryCount"], len(result["warnings"])) == (0, 30_000)
+    result = queue.post("/messages/purge", {"refs": [{"ref": f"x{n}"} for n in range(30_000)]}).result
+    assert len(result["errors"]) == 30_000
+    assert queue.backlog() == (0, 0)
+    refused = api.get("/queues?" + "&".join(["name=x"] * 1_001))
+    assert (refused.status, refused.error["code"]) == (400, 10026)

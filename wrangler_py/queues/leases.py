@@ -63,6 +63,11 @@ class Acked:
     #: By lease id: why it could not be settled.
     warnings: dict[str, str] = field(default_factory=dict)
 
+    def add(self, other: Acked) -> None:
+        self.acks += other.acks
+        self.retries += other.retries
+        self.warnings.update(other.warnings)
+
 
 @dataclass(slots=True)
 class Doings:

@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import get_args
 
 from wrangler_py.clock import Clock
@@ -28,6 +29,9 @@ _READY = """
 """
 _FIND = "SELECT owner, length(body) FROM message WHERE seq = ? AND id = ? AND queue_id = ?"
 _DELETE = "DELETE FROM message WHERE seq = ?"
+
+#: Refs purged in one transaction; more would stall the loop.
+_PIECE = 1_000
 
 _CONTENT_TYPES = get_args(ContentType)
 _SOURCES = get_args(Source)
@@ -83,7 +87,12 @@ class Peeks:
 
     async def purge(self, record: QueueRecord, refs: Sequence[str]) -> PurgedRefs:
         """Delete the messages that these refs name, where they still wait in the queue."""
-        purged = await self._store.submit(lambda c: _purge(c, record, refs))
+        purged = PurgedRefs()
+        for at in range(0, len(refs), _PIECE):
+            piece = await self._store.submit(partial(_purge, record=record, refs=refs[at : at + _PIECE]))
+            purged.count += piece.count
+            purged.errors += piece.errors
+            purged.warnings.update(piece.warnings)
         if purged.count:
             self._events.emit("queue.purged", queue=record.name, count=purged.count)
             self._broker.wake(record.name)

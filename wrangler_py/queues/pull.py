@@ -28,6 +28,8 @@ from wrangler_py.store.database import StateError, Store
 
 #: Messages expired in one transaction; more would stall the loop.
 _CHUNK = 5_000
+#: Leases settled in one transaction.
+_PIECE = 1_000
 #: How long to wait before ended leases that could not be written are tried again. Real seconds: this is about the
 #: machine, whatever the session's clock does.
 _AGAIN_S = 1.0
@@ -93,17 +95,28 @@ class Pulls:
     async def settle(
         self, record: QueueRecord, acks: Sequence[str], retries: Sequence[tuple[str, int | None]]
     ) -> Acked:
-        """Acknowledge and retry leases; a retry with its own delay (seconds), or the consumer's."""
+        """Acknowledge and retry leases, in that order; a retry with its own delay (seconds), or the consumer's."""
         for _, delay in retries:
             if delay is not None and not 0 <= delay <= limits.MAX_DELAY_SECONDS:
                 refused = limits.delay_out_of_range(delay, batch=False)
                 raise limits.Refusal(400, refused.code, refused.cause)
-        now = self._clock.now_ms()
-        acked, doings = await self._store.submit(lambda c: leases.settle(c, record, acks, retries, now))
-        if acked.acks or acked.retries:
-            self._events.emit("messages.settled", queue=record.name, acked=acked.acks, retried=acked.retries)
-        self._tell(doings)
-        return acked
+        total = Acked()
+        asked = [*((lease, None) for lease in acks), *((lease, (delay,)) for lease, delay in retries)]
+        for at in range(0, len(asked), _PIECE):
+            piece = asked[at : at + _PIECE]
+            work = partial(
+                leases.settle,
+                record=record,
+                acks=[lease for lease, retry in piece if retry is None],
+                retries=[(lease, retry[0]) for lease, retry in piece if retry is not None],
+                now_ms=self._clock.now_ms(),
+            )
+            acked, doings = await self._store.submit(work)
+            total.add(acked)
+            self._tell(doings)
+        if total.acks or total.retries:
+            self._events.emit("messages.settled", queue=record.name, acked=total.acks, retried=total.retries)
+        return total
 
     async def preview(self, record: QueueRecord, messages: Sequence[Message]) -> list[str]:
         """Leases for messages that stay where they are: they can be settled by them, and nothing is hidden."""

@@ -31,6 +31,8 @@ from wrangler_py.store.database import StateError
 
 #: What a client is told that will not read it: it went away.
 _CLIENT_WENT_AWAY = 499
+#: How often a query parameter may be repeated.
+_MOST_REPEATED = 1_000
 
 
 def build_app(options: RestOptions, pulls: Pulls) -> Starlette:
@@ -164,6 +166,8 @@ def _query(request: Request, route: Route) -> dict[str, Any]:
 
 def _parameter(query: Query, values: list[str], plane: Plane) -> Any:
     if query.repeated:
+        if len(values) > _MOST_REPEATED:
+            raise body_issue(plane, f'Expected at most {_MOST_REPEATED} times query parameter "{query.name}"')
         return values
     if not values:
         return query.default
