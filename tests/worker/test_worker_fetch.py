@@ -422,3 +422,17 @@ def test_the_body_of_a_request_that_was_built(w):
 
 def test_json_of_large_numbers(w):
     assert json.loads(run(w, "Response.json({'n': 2**70})").body) == {"n": 2**70}
+
+
+def test_a_response_that_is_kept_can_be_returned_once(worker):
+    w = worker("""
+        from workers import Response, WorkerEntrypoint
+        kept = Response("x")
+        empty = Response(None, status=204)
+        class Default(WorkerEntrypoint):
+            async def fetch(self, request):
+                return empty if request.url.endswith("empty") else kept
+    """)
+    assert w.fetch().text == "x"
+    assert "Body has already been used." in w.fetch().result["error"]
+    assert [w.fetch("http://localhost/empty").status for _ in range(2)] == [204, 204]

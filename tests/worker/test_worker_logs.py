@@ -100,6 +100,7 @@ def test_odd_characters_empty_lines_and_bytes(worker):
                 sys.stdout.buffer.write(b"raw\\xff\\n")
                 sys.stdout.writelines(["x\\n", "y\\n"])
                 assert not sys.stdout.isatty() and sys.stdout.writable() and sys.stdout.encoding == "utf-8"
+                sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
                 assert sys.stdout.fileno() == 1 and sys.stderr.fileno() == 2
                 return Response("x")
     """)

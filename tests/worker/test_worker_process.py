@@ -81,6 +81,14 @@ def test_ctrl_c_is_the_servers(worker):
     w = worker(RUN)
     w.process.send_signal(signal.SIGINT)
     assert w.fetch(method="POST", body=b"pass").text == "ok"
+    blocked = w.start_fetch(method="POST", body=b"print('in'); time.sleep(0.2)")
+    w.next(f.LOG)
+    w.process.send_signal(signal.SIGINT)
+    assert w.finish_fetch(blocked).text == "ok"
+    code = (
+        b"import subprocess; assert subprocess.run(['sh', '-c', 'kill -INT $$; exit 3']).returncode == -signal.SIGINT"
+    )
+    assert w.fetch(method="POST", body=code).text == "ok"  # what user code starts is not affected
 
 
 def test_a_handler_that_blocks_the_loop_is_named(worker):

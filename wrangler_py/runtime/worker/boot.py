@@ -22,7 +22,9 @@ from typing import NoReturn
 
 def run(target: str) -> NoReturn:
     """Serve the server at the other end of `target` (see connection.connect) until it goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the server, which ends this process
+    # Ctrl-C in a terminal reaches the server as well, which ends this process. Not SIG_IGN: processes that user code
+    # starts would inherit it.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     faulthandler.enable(2)
     # Bytecode of the user's files is never written: a quick edit of the same size would import the old code. That of
     # this package and of the SDK may be; they do not change while they are used.

@@ -13,14 +13,12 @@ from .shims.js.core import make_object, raise_js
 class Event:
     """A fetch, queue or scheduled event. It is over when its handler and all of its waitUntil work are."""
 
-    __slots__ = ("__weakref__", "_idle", "_pending", "error", "frozen", "id")
+    __slots__ = ("__weakref__", "_idle", "_pending", "error", "id")
 
     def __init__(self, number: int) -> None:
         self.id = number
         #: The first exception of the handler or of its waitUntil work.
         self.error: BaseException | None = None
-        #: The result was reported: nothing that comes later counts.
-        self.frozen = False
         self._pending: set[asyncio.Future] = set()
         self._idle: asyncio.Future | None = None
 

@@ -149,7 +149,6 @@ class Dispatcher:
         logs.current_event.set(event)
 
     def _over(self, event: Event, result: dict[str, Any]) -> None:
-        event.frozen = True
         logs.finish(event.id)
         self._connection.send(frames.DONE, event.id, result)
         self._active.pop(event.id, None)

@@ -119,6 +119,7 @@ def answer(event: Event, frame: tuple[Any, ...], returned: Any, connection: Conn
         from .shims.js.core import js_error
 
         raise js_error("TypeError", BODY_USED)
+    response._used = content is not None  # a Response that is kept and returned again fails, as on Cloudflare
     headers = [(name, value) for _, name, value in response._headers._list]
     gzip = response._encode_body == "automatic" and any(
         lower == "content-encoding" and value.lower() == "gzip" for lower, _, value in response._headers._list

@@ -27,6 +27,8 @@ class LogStream(io.TextIOBase):
     encoding = "utf-8"
     errors = "replace"
     newlines = None
+    line_buffering = True
+    write_through = False
 
     def __init__(self, connection: Connection, level: str, name: str, fd: int) -> None:
         self._connection = connection
@@ -78,6 +80,9 @@ class LogStream(io.TextIOBase):
 
     def writable(self) -> bool:
         return True
+
+    def reconfigure(self, **_options: Any) -> None:
+        """What programs ask for at their start (UTF-8, line buffering) is so already."""
 
     def close(self) -> None:
         """A closed sys.stdout would lose everything printed later: not closed."""

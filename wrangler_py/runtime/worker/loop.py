@@ -377,7 +377,7 @@ def _runner_run(self: Any, coro: Any, *, context: Any = None) -> Any:
 
 def _sleep(seconds: Any, /) -> None:
     """time.sleep, which inside of a handler lets everything else go on (as Pyodide's does)."""
-    if not can_run_sync() or not seconds > 0:
+    if not (isinstance(seconds, (int, float)) and seconds > 0 and can_run_sync()):
         _original_sleep(seconds)
         return
     hub = current()
