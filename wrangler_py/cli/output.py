@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -19,6 +22,10 @@ from wrangler_py.dev.style import Style, wants_color
 
 #: What a command ends with when it refuses or fails. A command line that cannot be understood ends with 2.
 FAILED = 1
+#: What a command ends with that Ctrl-C has stopped half way (128 and the signal's number, as shells have it).
+INTERRUPTED = 130
+#: How long a command goes on before it shows a bar (seconds).
+_BAR_AFTER_S = 0.5
 
 #: Anything a terminal would obey instead of printing, and line breaks.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
@@ -70,21 +77,74 @@ def result_json_line(value: Any) -> None:
     typer.echo(json.dumps(value))
 
 
-@contextlib.contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error for work of many steps; nothing where that is no terminal. Gives what is to be called with
-    the number of further steps that are done. `total` None: nobody knows how many there will be."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class Progress:
+    """A bar on standard error for work of many steps: where that is a terminal, and once the work has gone on for a
+    while. `total` None: nobody knows how many steps there will be. Use it in a `with`."""
 
-    console = Console(stderr=True, no_color=not wants_color(sys.stderr))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    def __init__(self, label: str, total: int | None) -> None:
+        self._label = label
+        self._total = total
+        self._done = 0
+        self._from_s = time.monotonic() + _BAR_AFTER_S if sys.stderr.isatty() else math.inf
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, steps: int) -> None:
+        """That many more steps are done."""
+        self._done += steps
+        if self._bar is None and time.monotonic() >= self._from_s:
+            self._start()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        console = Console(stderr=True, no_color=not wants_color(sys.stderr))
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=console, transient=True)
+        self._bar.add_task(self._label, total=self._total)
+        self._bar.start()
+
+
+class Interruptible:
+    """Lets Ctrl-C come between the steps of a command, not within one, so that it can say what it has done. Use it in a
+    `with`; what comes raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self._in_step = False
+        self._wanted = False
+
+    def __enter__(self) -> Interruptible:
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        if not self._in_step:
+            raise KeyboardInterrupt
+        self._wanted = True
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """What must not be torn apart."""
+        self._in_step = True
+        try:
+            yield
+        finally:
+            self._in_step = False
+        if self._wanted:
+            raise KeyboardInterrupt
 
 
 def warning(text: str) -> None:

@@ -14,7 +14,9 @@ from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import delete, given_settings, pause_delivery, purge, resume_delivery, update
 from wrangler_py.cli.queues_consumers import app as consumer_group
 from wrangler_py.cli.queues_inventory import Inventory, count_messages, queue_object, rfc3339, take_inventory
+from wrangler_py.cli.queues_messages import ack, peek, pull, retry
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
+from wrangler_py.cli.queues_send import send
 from wrangler_py.cli.queues_show import show_queue
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
 from wrangler_py.queues import limits, tables
@@ -158,5 +160,10 @@ for _name, _command in (
     ("pause-delivery", pause_delivery),
     ("resume-delivery", resume_delivery),
     ("purge", purge),
+    ("send", send),
+    ("peek", peek),
+    ("retry", retry),
+    ("pull", pull),
+    ("ack", ack),
 ):
     app.command(_name)(_command)

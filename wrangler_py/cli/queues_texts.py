@@ -76,6 +76,39 @@ def consumer_in_config(script: str) -> str:
     return f"The config has Worker '{printable(script)}' in queues.consumers: change it there."
 
 
+def no_such_message(message_id: str, queue: str) -> str:
+    """An id that is in another queue, in none, or of nothing [wpy]."""
+    return f'Message {message_id} is not in queue "{printable(queue)}". Where it went: wpy queues history --message {message_id}'
+
+
+def enable_pull(queue: str) -> str:
+    """What to do when a queue cannot be pulled [wpy]."""
+    return f"To have it pulled instead of delivered, run: wpy queues consumer http add {printable(queue)}"
+
+
+# What a producer should know [wpy].
+
+
+def other_content_type(problem: str) -> str:
+    """How a body can be sent that is not what its content type asks for."""
+    if problem.startswith("not UTF-8"):
+        return "To send the bytes as they are, add --content-type bytes."
+    return "To send it as text, add --content-type text."
+
+
+def delivery_paused(queue: str) -> str:
+    name = printable(queue)
+    return f'Delivery of queue "{name}" is paused: nothing gets its messages until `wpy queues resume-delivery {name}`.'
+
+
+def not_running(kept: str) -> str:
+    return f"No session runs that consumes the queue. Its messages are kept for {kept}, until `wpy dev` delivers them."
+
+
+def not_consumed(queue: str, kept: str) -> str:
+    return f'Nothing consumes queue "{printable(queue)}". Its messages are kept for {kept}.'
+
+
 #: `consumer list`, by the type that was asked for [wrangler].
 NO_CONSUMERS = {
     None: 'No consumers found for queue "{queue}".',
