@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.client import Connection, HttpError
-from bench.processes import Started, exists
+from bench.processes import Started, cpu_seconds, exists
 
 HERE = Path(__file__).resolve().parent
 #: How long a session may take to answer for the first time, and an interrupted one to go (seconds).
@@ -147,6 +147,10 @@ class Session:
             if waited > START_TIMEOUT_S or (isinstance(refused, HttpError) and waited > START_TIMEOUT_S / 6):
                 raise BenchError(f"{self.side.name} dev does not serve ({refused}):\n{self.started.tail()}")
             time.sleep(0.004)
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all processes so far: what the machine's other work changes least."""
+        return cpu_seconds(self.started.tree())
 
     def stats(self, run: int) -> dict[str, Any]:
         result: dict[str, Any] = self.http.json(f"/stats?run={run}")

@@ -13,10 +13,12 @@ def fetch(subject: Subject) -> dict[str, Value]:
     session = subject.session
     seconds = 0.5 if subject.quick else 3.0
     load(session.port, lambda n: "/ping", seconds=0.3)
+    cpu = session.cpu_seconds()
     result = load(session.port, lambda n: "/ping", seconds=seconds)
     if result.errors:
         raise BenchError(f"{len(result.errors)} of {result.completed} failed: {result.errors[0]}")
-    return {"fetch": result.rate, "fetch_p99": result.latencies_ms}
+    cpu = (session.cpu_seconds() - cpu) / result.completed * 1e6
+    return {"fetch": result.rate, "fetch_p99": result.latencies_ms, "fetch_cpu": cpu}
 
 
 def fetch_send(subject: Subject) -> dict[str, Value]:
@@ -24,11 +26,12 @@ def fetch_send(subject: Subject) -> dict[str, Value]:
     session = subject.session
     seconds = 0.5 if subject.quick else 3.0
     run = next_run()
+    cpu = session.cpu_seconds()
     result = load(session.port, lambda n: f"/send?queue=BULK&run={run}&i={n}", seconds=seconds)
     if result.errors:
         raise BenchError(f"{len(result.errors)} of {result.completed} failed: {result.errors[0]}")
     session.wait_for(run, result.completed)
-    return {"fetch_send": result.rate}
+    return {"fetch_send": result.rate, "fetch_send_cpu": (session.cpu_seconds() - cpu) / result.completed * 1e6}
 
 
 def drain(subject: Subject) -> dict[str, Value]:
@@ -65,12 +68,16 @@ GROUPS = (
         (
             Line("fetch", "trivial fetch, 16 connections", "req/s", "times", 5, 10, higher_is_better=True),
             Line("fetch_p99", "  p99", "ms", quantile=0.99),
+            Line("fetch_cpu", "  CPU of the tree per request", "us"),
         ),
         fetch,
     ),
     Group(
         "fetch_send",
-        (Line("fetch_send", "fetch with one send, 16 connections", "req/s", "times", 4, 7, higher_is_better=True),),
+        (
+            Line("fetch_send", "fetch with one send, 16 connections", "req/s", "times", 4, 7, higher_is_better=True),
+            Line("fetch_send_cpu", "  CPU of the tree per request", "us"),
+        ),
         fetch_send,
     ),
     Group(

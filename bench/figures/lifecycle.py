@@ -16,7 +16,8 @@ _PENDING = 200
 
 def start(subject: Subject) -> dict[str, Value]:
     subject.end()
-    return {"start": subject.session.start_seconds * 1000}
+    session = subject.session
+    return {"start": session.start_seconds * 1000, "start_cpu": session.cpu_seconds() * 1000}
 
 
 def help_text(subject: Subject) -> dict[str, Value]:
@@ -132,7 +133,10 @@ def _lost(session: Session, run: int, wanted: set[int]) -> int:
 GROUPS = (
     Group(
         "start",
-        (Line("start", "start to first answer", "ms", "times", 5, 8),),
+        (
+            Line("start", "start to first answer", "ms", "times", 5, 8),
+            Line("start_cpu", "  CPU of the tree until then", "ms"),
+        ),
         start,
     ),
     Group("help", (Line("help", "--help", "ms", "times", 4, 10),), help_text),

@@ -16,14 +16,19 @@ _SOON_TIMEOUT_MS = 1_000
 _DELAY_MS = 1_000
 
 
-def _end_to_end(subject: Subject, how: str, count: int) -> tuple[float, float]:
-    """Messages per second from before the first send to after the last handler; and of the sends alone."""
+def _end_to_end(subject: Subject, how: str, count: int) -> dict[str, Value]:
+    """Messages per second from before the first send to after the last handler, and of the sends alone; CPU time each."""
     session = subject.session
     run = next_run()
+    cpu = session.cpu_seconds()
     made = session.http.json(f"/{how}?queue=BULK&run={run}&n={count}")
     stats = session.wait_for(run, count)
     sending = max(made["finished"] - made["started"], 1)
-    return count / (stats["last_handled"] - made["started"]) * 1000, count / sending * 1000
+    return {
+        f"{how}_e2e": count / (stats["last_handled"] - made["started"]) * 1000,
+        f"{how}_sends": count / sending * 1000,
+        f"{how}_cpu": (session.cpu_seconds() - cpu) / count * 1e6,
+    }
 
 
 def _count(subject: Subject) -> int:
@@ -31,24 +36,24 @@ def _count(subject: Subject) -> int:
 
 
 def sequential(subject: Subject) -> dict[str, Value]:
-    rate, sends = _end_to_end(subject, "sequential", _count(subject))
-    values: dict[str, Value] = {"sequential": rate, "sequential_sends": sends}
-    if subject.side.name == "wpy":
-        values["sequential_raw"] = rate / raw_rate(subject.home, _count(subject), per_commit=1)
-    return values
+    return _beside_raw(subject, "sequential", per_commit=1)
 
 
 def batches(subject: Subject) -> dict[str, Value]:
-    rate, sends = _end_to_end(subject, "batches", _count(subject))
-    values: dict[str, Value] = {"batches": rate, "batches_sends": sends}
-    if subject.side.name == "wpy":
-        values["batches_raw"] = rate / raw_rate(subject.home, _count(subject), per_commit=_BATCH)
-    return values
+    return _beside_raw(subject, "batches", per_commit=_BATCH)
 
 
 def concurrent(subject: Subject) -> dict[str, Value]:
-    rate, sends = _end_to_end(subject, "concurrent", _count(subject) // 2)
-    return {"concurrent": sends, "concurrent_e2e": rate}
+    return _end_to_end(subject, "concurrent", _count(subject) // 2)
+
+
+def _beside_raw(subject: Subject, how: str, per_commit: int) -> dict[str, Value]:
+    count = _count(subject)
+    values = _end_to_end(subject, how, count)
+    rate = values[f"{how}_e2e"]
+    if subject.side.name == "wpy" and not isinstance(rate, list):
+        values[f"{how}_raw"] = rate / raw_rate(subject.home, count, per_commit)
+    return values
 
 
 def latency(subject: Subject) -> dict[str, Value]:
@@ -137,8 +142,11 @@ GROUPS = (
     Group(
         "sequential",
         (
-            Line("sequential", "10,000 sequential sends, end to end", "msg/s", "times", 1.5, 3, higher_is_better=True),
+            Line(
+                "sequential_e2e", "10,000 sequential sends, end to end", "msg/s", "times", 1.5, 3, higher_is_better=True
+            ),
             Line("sequential_sends", "  the sends alone", "msg/s", higher_is_better=True),
+            Line("sequential_cpu", "  CPU of the tree per message", "us"),
             Line("sequential_raw", "  of a raw sqlite3+json loop", "x", higher_is_better=True),
         ),
         sequential,
@@ -146,8 +154,11 @@ GROUPS = (
     Group(
         "batches",
         (
-            Line("batches", "10,000 by sendBatch(100), end to end", "msg/s", "times", 1.5, 2.5, higher_is_better=True),
+            Line(
+                "batches_e2e", "10,000 by sendBatch(100), end to end", "msg/s", "times", 1.5, 2.5, higher_is_better=True
+            ),
             Line("batches_sends", "  the sends alone", "msg/s", higher_is_better=True),
+            Line("batches_cpu", "  CPU of the tree per message", "us"),
             Line("batches_raw", "  of a raw sqlite3+json loop", "x", higher_is_better=True),
         ),
         batches,
@@ -155,8 +166,9 @@ GROUPS = (
     Group(
         "concurrent",
         (
-            Line("concurrent", "concurrent sends, 100 at once", "msg/s", "times", 3, 5, higher_is_better=True),
+            Line("concurrent_sends", "concurrent sends, 100 at once", "msg/s", "times", 3, 5, higher_is_better=True),
             Line("concurrent_e2e", "  end to end", "msg/s", higher_is_better=True),
+            Line("concurrent_cpu", "  CPU of the tree per message", "us"),
         ),
         concurrent,
     ),
