@@ -24,7 +24,7 @@ from wrangler_py.queues.consumers import PullSettings
 from wrangler_py.queues.leases import PULL_OWNER, Acked, Doings, PulledMessage
 from wrangler_py.queues.message import Message, QueueMetrics
 from wrangler_py.queues.tables import QueueRecord
-from wrangler_py.store.database import StateError, Store
+from wrangler_py.store.database import StateError, Store, explain_error
 
 #: Messages expired in one transaction; more would stall the loop.
 _CHUNK = 5_000
@@ -59,9 +59,12 @@ class Pulls:
         self._closed = False
 
     def start(self) -> None:
-        """End leases in time from now on, those of earlier sessions too."""
+        """End leases in time from now on, those of earlier sessions too. Raises StateError with the next step."""
         now = self._clock.now_ms()
-        self._store.write(lambda c: leases.tidy(c, now))
+        try:
+            self._store.write(lambda c: leases.tidy(c, now))
+        except sqlite3.Error as error:
+            raise StateError(explain_error(error, self._store.path)) from error
         self._arm()
 
     def look(self) -> None:

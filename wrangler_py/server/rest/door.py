@@ -102,9 +102,10 @@ class RestDoor:
         from wrangler_py.queues.pull import Pulls
 
         options = self._options
-        self._pulls = Pulls(options.store, options.clock, options.events, options.broker)
-        self._pulls.start()
-        return self._pulls
+        pulls = Pulls(options.store, options.clock, options.events, options.broker)
+        pulls.start()
+        self._pulls = pulls
+        return pulls
 
 
 def _import_build() -> Callable[[RestOptions, Pulls], App]:
