@@ -91,13 +91,20 @@ class Broker:
 
     # In -----------------------------------------------------------------------------------------------------------
 
-    def submit(
-        self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None = None, *, batch: bool = False
-    ) -> asyncio.Future[QueueMetrics]:
-        """Store messages; all of them or none. The future is done after COMMIT: the backlog with them in it.
+    def enqueue(
+        self,
+        queue: str,
+        messages: Sequence[OutgoingMessage],
+        delay_seconds: int | None,
+        *,
+        batch: bool,
+        tell: Callable[[QueueMetrics | None, Exception | None], None],
+    ) -> None:
+        """Store messages; all of them or none. `tell(backlog, error)` is called after COMMIT: the backlog with them in
+        it, or the QueueSendError of a disk that refuses.
 
         Delay: the message's own, else `delay_seconds`, else the queue's `delivery_delay`; an explicit 0 counts.
-        Raises QueueSendError when a limit is broken, at once, or when the disk refuses, through the future.
+        Raises QueueSendError when a limit is broken.
         """
         check_limits(messages, delay_seconds, batch=batch)
         now = self._now()
@@ -123,8 +130,35 @@ class Broker:
             oldest = tables.oldest_ms(connection, record.id)
             return QueueMetrics(record.backlog_count + len(new), record.backlog_bytes + size, oldest)
 
-        future = self._store.submit(operation, self._refusal)
-        future.add_done_callback(lambda done: self._stored(done, queue, ready))
+        def stored(metrics: QueueMetrics | None, error: Exception | None) -> None:
+            tell(metrics, error)
+            if error is None:
+                self._announce(queue, ready)
+            elif isinstance(error, limits.QueueSendError):
+                self._say_failed(f'send to queue "{queue}"', error.cause)
+
+        self._store.enqueue(operation, stored, self._refusal)
+
+    def commit_now(self) -> None:
+        """Do not wait for the loop's next turn: what was enqueued is all that comes for now."""
+        self._store.commit_now()
+
+    def submit(
+        self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None = None, *, batch: bool = False
+    ) -> asyncio.Future[QueueMetrics]:
+        """`enqueue`, with a future that is done after COMMIT. Raises QueueSendError, at once or through the future."""
+        future: asyncio.Future[QueueMetrics] = asyncio.get_running_loop().create_future()
+
+        def tell(metrics: QueueMetrics | None, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                assert metrics is not None
+                future.set_result(metrics)
+
+        self.enqueue(queue, messages, delay_seconds, batch=batch, tell=tell)
         return future
 
     async def send(
@@ -138,15 +172,6 @@ class Broker:
         if isinstance(error, sqlite3.Error | StateError):
             return limits.QueueSendError(limits.UNKNOWN_INTERNAL_ERROR, self.explain(error))
         return error
-
-    def _stored(self, future: asyncio.Future[QueueMetrics], queue: str, ready: Sequence[int]) -> None:
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is None:
-            self._announce(queue, ready)
-        elif isinstance(error, limits.QueueSendError):
-            self._say_failed(f'send to queue "{queue}"', error.cause)
 
     def metrics(self, queue: str) -> QueueMetrics:
         """The queue's backlog at this moment."""

@@ -4,8 +4,7 @@ asked of a runtime, so a Python process and workerd can stand behind the same th
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -75,13 +74,23 @@ class Runtime(Protocol):
 class QueueService(Protocol):
     """What `env.<QUEUE>` reaches."""
 
-    def submit(
-        self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool
-    ) -> asyncio.Future[QueueMetrics]:
-        """Store messages, all or none; the future is done after COMMIT and has the backlog with them in it.
+    def enqueue(
+        self,
+        queue: str,
+        messages: Sequence[OutgoingMessage],
+        delay_seconds: int | None,
+        *,
+        batch: bool,
+        tell: Callable[[QueueMetrics | None, Exception | None], None],
+    ) -> None:
+        """Store messages, all or none; `tell(backlog, error)` is called after COMMIT.
 
-        Raises QueueSendError (queues/limits.py), at once or through the future.
+        Raises QueueSendError (queues/limits.py) when a limit is broken; the disk's refusal comes through `tell`.
         """
+        ...
+
+    def commit_now(self) -> None:
+        """All calls that came together are enqueued: commit them."""
         ...
 
     def metrics(self, queue: str) -> QueueMetrics: ...

@@ -43,6 +43,27 @@ Operation = Callable[[sqlite3.Connection], T]
 _Entry = tuple[Operation[Any], asyncio.Future[Any], Callable[[Exception], Exception] | None]
 
 
+class _Sink:
+    """Stands where a future would, and tells at once."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[Any, Exception | None], None]) -> None:
+        self._tell = tell
+
+    def cancelled(self) -> bool:
+        return False
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any) -> None:
+        self._tell(result, None)
+
+    def set_exception(self, error: Exception) -> None:
+        self._tell(None, error)
+
+
 class StateError(Exception):
     """The state folder cannot be used. The text says why and what to do next."""
 
@@ -105,6 +126,29 @@ class Store:
             self._planned = True
             loop.call_soon(self._turn)
         return future
+
+    def enqueue(
+        self,
+        operation: Operation[T],
+        tell: Callable[[T | None, Exception | None], None],
+        explain: Callable[[Exception], Exception] | None = None,
+    ) -> None:
+        """`submit` for those who are many: `tell(result, error)` is called right after COMMIT, without a future and the
+        turns of the loop that one takes. `tell` must not raise."""
+        sink: Any = _Sink(tell)
+        entry: _Entry = (operation, sink, explain)
+        if self._closed:
+            _reject(entry, StateError(_CLOSED))
+            return
+        self._pending.append(entry)
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def commit_now(self) -> None:
+        """Commit what is pending within this turn of the loop, unless another process makes it wait."""
+        if self._pending and not self._waits:
+            self._turn()
 
     def write(self, operation: Operation[T]) -> T:
         """Run one operation in a transaction of its own, at once. For commands and for start-up: it blocks while

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
@@ -46,19 +45,23 @@ class BindingCalls:
         operation = "sendBatch" if is_batch else "send"
         outgoing = [OutgoingMessage(*message) for message in messages]
 
-        def finished(future: asyncio.Future[QueueMetrics]) -> None:
-            error = future.exception()
-            if error is None:
-                process.send(frames.REPLY, call, _metrics(future.result()))
+        def tell(metrics: QueueMetrics | None, error: Exception | None) -> None:
+            if metrics is not None:
+                process.send(frames.REPLY, call, _metrics(metrics))
             else:
+                assert error is not None
                 self._throw(process, call, operation, error)
 
         try:
-            self._queues.submit(queue, outgoing, delay_seconds, batch=is_batch).add_done_callback(finished)
+            self._queues.enqueue(queue, outgoing, delay_seconds, batch=is_batch, tell=tell)
         except QueueSendError as error:
             self._throw(process, call, operation, error)
 
-    def _throw(self, process: WorkerProcess, call: int, operation: str, error: BaseException) -> None:
+    def flush(self) -> None:
+        """All calls that the process has made for now are in: carry them out."""
+        self._queues.commit_now()
+
+    def _throw(self, process: WorkerProcess, call: int, operation: str, error: Exception) -> None:
         if isinstance(error, QueueSendError):
             refusal = error
         elif isinstance(error, sqlite3.Error):

@@ -30,6 +30,10 @@ class Calls(Protocol):
         """Answer with `process.send(frames.REPLY, call, value)` or `frames.THROW`, now or later."""
         ...
 
+    def flush(self, process: WorkerProcess) -> None:
+        """No further call is at hand: carry out those that wait for company."""
+        ...
+
 
 LogSink = Callable[[str, str, str], None]  # label of the event ("" outside of one), level, text
 BlockedSink = Callable[[str, float, str], None]  # label of the event, seconds, where
@@ -165,7 +169,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def _write(self) -> None:
         out, self._out = self._out, []
-        if self._transport is not None and not self._transport.is_closing():
+        if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(out))
 
     def start_event(self, kind: str, label: str) -> tuple[int, PendingEvent]:
@@ -190,6 +194,10 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for frame in self._decoder.feed(data):
                 self._received(frame)
+            # Answers to sends leave within this very turn: a worker that sends one by one waits for each of them.
+            self._calls.flush(self)
+            if self._out:
+                self._write()
         except (ValueError, EOFError, TypeError) as error:
             self.kill(f"broke the protocol: {error}")
 

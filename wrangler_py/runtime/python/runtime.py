@@ -335,6 +335,12 @@ class PythonRuntime:
         if calls is not None:  # else the process was replaced a moment ago, and nobody waits for the answer
             calls.call(process, call, binding, method, args)
 
+    def flush(self, process: WorkerProcess) -> None:
+        """Calls (process.py)."""
+        calls = self._calls.get(process)
+        if calls is not None:
+            calls.flush()
+
     def _worker_printed(self, label: str, level: str, text: str) -> None:
         self._events.emit("worker.printed", worker=self.name, event=label, level=level, text=text)
 
