@@ -35,8 +35,8 @@ Worker to server:
     (RESPONSE, event, status, headers, body, more)
                                           the answer to FETCH; more: True when CHUNK follows
     (CHUNK, event, chunk, more)
-    (RETURNED, event, result)             the handler itself is finished (its waitUntil work may go on); for QUEUE and
-                                          SCHEDULED. result: a dict, see RESULT below
+    (RETURNED, event, result)             the handler itself is finished (its waitUntil work, and the rest of a streamed
+                                          answer, may go on). result: a dict, see RESULT below
     (DONE, event, result)                 the event is over, waitUntil work included. Exactly one for every event, the last
                                           frame of it.
     (LOG, event, level, text)             one or more whole lines the worker printed, newlines between them and none at

@@ -73,9 +73,7 @@ class JsClass(type):
         return f"class {cls._js_name} {{ [native code] }}"
 
     def __repr__(cls) -> str:
-        if cls._is_ffi:
-            return f"<class '{cls.__module__}.{cls.__qualname__}'>"
-        return cls.toString()
+        return f"<class '{cls.__module__}.{cls.__qualname__}'>"
 
     def __instancecheck__(cls, instance: Any) -> bool:
         if type.__instancecheck__(cls, instance):
