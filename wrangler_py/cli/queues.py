@@ -13,9 +13,11 @@ from wrangler_py.cli.output import CommandError, errors_told, hint, printable, r
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import delete, given_settings, pause_delivery, purge, resume_delivery, update
 from wrangler_py.cli.queues_consumers import app as consumer_group
+from wrangler_py.cli.queues_history import history_command, tail
 from wrangler_py.cli.queues_inventory import Inventory, count_messages, queue_object, rfc3339, take_inventory
 from wrangler_py.cli.queues_messages import ack, peek, pull, retry
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
+from wrangler_py.cli.queues_redrive import redrive
 from wrangler_py.cli.queues_send import send
 from wrangler_py.cli.queues_show import show_queue
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
@@ -163,6 +165,9 @@ for _name, _command in (
     ("send", send),
     ("peek", peek),
     ("retry", retry),
+    ("redrive", redrive),
+    ("history", history_command),
+    ("tail", tail),
     ("pull", pull),
     ("ack", ack),
 ):

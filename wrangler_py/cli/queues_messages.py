@@ -74,7 +74,7 @@ def peek(
                     found = browse.messages(store, record, now_ms, count)
         missing = [given for given in wanted if given not in {stored.message.id for stored in found}]
         if json:
-            result_json([_stored_object(stored) for stored in found])
+            result_json([stored_object(stored) for stored in found])
         else:
             for stored in found:
                 _print_stored(stored, now_ms, whole=bool(wanted))
@@ -252,7 +252,8 @@ def _check_pull(batch_size: int | None, visibility_timeout: float | None) -> Non
 # Showing --------------------------------------------------------------------------------------------------------------
 
 
-def _stored_object(stored: StoredMessage) -> dict[str, Any]:
+def stored_object(stored: StoredMessage) -> dict[str, Any]:
+    """A message as `peek --json` prints it."""
     message = stored.message
     return {
         "id": message.id,
@@ -274,7 +275,7 @@ def _print_stored(stored: StoredMessage, now_ms: int, *, whole: bool) -> None:
     message = stored.message
     parts = [
         message.id,
-        _state(stored, now_ms),
+        state_text(stored, now_ms),
         plural(message.attempts, "attempt"),
         f"{duration((now_ms - message.timestamp_ms) / 1000)} old",
     ]
@@ -287,7 +288,8 @@ def _print_stored(stored: StoredMessage, now_ms: int, *, whole: bool) -> None:
     result(f"  {_body(message.content_type, message.body, None if whole else _BODY_WIDTH)}  ({kind})")
 
 
-def _state(stored: StoredMessage, now_ms: int) -> str:
+def state_text(stored: StoredMessage, now_ms: int) -> str:
+    """Where a message is, in words."""
     if stored.due_ms is None or stored.state == "ready":
         return _STATES[stored.state]
     if stored.due_ms <= now_ms:

@@ -165,6 +165,8 @@ class _Sending:
                     for chunk in self._chunks(group):
                         self._store(chunk)
                         progress.advance(len(chunk))
+                    # The next line may come in a minute; more that has come meanwhile goes together.
+                    self._queues.tell(now=self._total is None)
             except CommandError as problem:
                 raise CommandError(f"{problem}\n  {self._so_far()}") from problem
 

@@ -81,6 +81,16 @@ def no_such_message(message_id: str, queue: str) -> str:
     return f'Message {message_id} is not in queue "{printable(queue)}". Where it went: wpy queues history --message {message_id}'
 
 
+def no_trace(message_id: str, kept: int) -> str:
+    """An id of which nothing is known [wpy]."""
+    return f"Message {message_id} is in no queue, and in none of the last {kept:,} batches."
+
+
+def no_batches(queue: str) -> str:
+    """`history` of a queue that nothing was delivered from [wpy]."""
+    return f'No batch of queue "{printable(queue)}" has been delivered yet.'
+
+
 def enable_pull(queue: str) -> str:
     """What to do when a queue cannot be pulled [wpy]."""
     return f"To have it pulled instead of delivered, run: wpy queues consumer http add {printable(queue)}"
