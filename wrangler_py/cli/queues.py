@@ -80,7 +80,7 @@ def list_(
     """List the queues, with their backlog.
 
     A queue that only the config names is listed with the id "-": the next `wpy dev` creates it. --json prints an array
-    of what `wpy queues describe --json` prints for one queue.
+    of what `wpy queues describe --json` prints for one queue, without advice.
     """
     with errors_told():
         project = find_project(config, env, persist_to)
@@ -110,8 +110,8 @@ def describe(
     producers_total_count, consumers, consumers_total_count, settings (delivery_delay, delivery_paused,
     message_retention_period). queue_id, created_on and modified_on are null while only the config names the queue.
     To these wpy adds: backlog (backlog_count, backlog_bytes, oldest_message_timestamp_ms, ready, delayed, in_flight),
-    dead_letter_queue_of (queues whose dead letters come here), bindings of each producer, and sessions (pid, url) of
-    each producer and consumer that a `wpy dev` runs.
+    dead_letter_queue_of (queues whose dead letters come here), bindings of each producer, sessions (pid, url) of
+    each producer and consumer that a `wpy dev` runs, and advice (kind, text): what is probably not meant.
     """
     with errors_told():
         show_queue(name, find_project(config, env, persist_to), as_json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wrangler_py.cli import queues_texts as texts
-from wrangler_py.cli.output import CommandError, duration, plural, printable, result, result_json
+from wrangler_py.cli.output import CommandError, duration, plural, printable, result, result_json, warning
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_inventory import (
     ConsumerEntry,
@@ -16,8 +16,15 @@ from wrangler_py.cli.queues_inventory import (
     take_inventory,
 )
 from wrangler_py.cli.state import Project, reading
+from wrangler_py.dev import advice
+from wrangler_py.dev.advice import Advice
+from wrangler_py.queues import history
 from wrangler_py.queues.consumers import WorkerSettings
+from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import SessionInfo
+
+#: As far back as it is looked for failures: some batches are nobody's.
+_BATCHES_LOOKED_AT = 4 * advice.SAME_OUTCOMES
 
 
 def show_queue(name: str, project: Project, *, as_json: bool) -> None:
@@ -29,10 +36,39 @@ def show_queue(name: str, project: Project, *, as_json: bool) -> None:
         if queue is None:
             raise CommandError(texts.no_such_queue(name, list(inventory.queues), project.folder))
         count_messages(store, [queue], now_ms)
+        told = _advice(store, queue, inventory, project)
     if as_json:
-        result_json(queue_object(queue, inventory))
-    else:
-        _print_queue(queue, inventory, now_ms)
+        objects = [{"kind": one.kind, "text": one.text} for one in told]
+        result_json({**queue_object(queue, inventory), "advice": objects})
+        return
+    _print_queue(queue, inventory, now_ms)
+    for one in told:
+        warning(printable(one.text))
+
+
+def _advice(store: Store | None, queue: QueueEntry, inventory: Inventory, project: Project) -> list[Advice]:
+    """What is probably not meant about this queue."""
+    name, record = queue.name, queue.record
+    found: list[Advice | None] = []
+    sources = inventory.sources_of(name)
+    if sources and not queue.consumers:
+        kept = duration(queue.message_retention_period)
+        found.append(advice.dead_letters_unconsumed(name, sources, record, kept))
+    elif record is not None and record.backlog_count and not queue.consumers:
+        found.append(advice.unconsumed(record))
+    settings = [consumer.settings for consumer in queue.consumers]
+    workers = [one for one in settings if isinstance(one, WorkerSettings)]
+    if workers and len(workers) < len(settings):
+        found.append(advice.pulled(name))
+    found += [advice.long_timeout(name, one.batch_size, one.max_wait_time_ms / 1000) for one in workers]
+    if store is not None:
+        last = history.latest(store, _BATCHES_LOOKED_AT, name)
+        found.append(advice.always_retries(name, advice.failures_of(last)))
+    for worker in project.workers:
+        for producer in worker.producers:
+            if producer.queue == name and producer.delivery_delay is not None:
+                found.append(advice.delivery_delay(name, producer.binding))
+    return [one for one in found if one is not None]
 
 
 def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:

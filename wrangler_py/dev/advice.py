@@ -27,6 +27,8 @@ LONG_TIMEOUT_S = 30.0
 SAME_OUTCOMES = 5
 #: What a session's own end does to a batch is nobody's failure (settlement.py).
 _NO_FAILURE = "canceled"
+#: The events that say how a message was settled that was not acknowledged.
+_SETTLED = ("message.retried", "message.dead_lettered", "message.dropped")
 #: What stands in the record for a batch of leases.
 _PULLER = "http_pull"
 
@@ -191,7 +193,7 @@ class Adviser:
     def on_event(self, event: Event) -> None:
         """Watch how batches end."""
         data = event.data
-        if event.kind == "message.retried":
+        if event.kind in _SETTLED:
             self._last_call[data["queue"]] = (data["reason"], data["where"])
         elif event.kind == "batch.finished" and data["outcome"] != _NO_FAILURE:
             self._batch_finished(data["queue"], data["acked"], data["outcome"], data["error"])

@@ -18,6 +18,7 @@ from wrangler_py.clock import SessionClock, SystemClock
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems
+from wrangler_py.dev.advice import Adviser
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
 from wrangler_py.dev.clockwork import Clockwork
 from wrangler_py.dev.control import clock_calls, cron_calls, queue_calls
@@ -31,7 +32,6 @@ from wrangler_py.dev.times import iso
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
 from wrangler_py.dev.workers import HostedWorker, WorkerSet
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers
 from wrangler_py.runtime.python.spawn import SpawnedProcess
@@ -128,6 +128,8 @@ class DevSession:
             on=self._options.crons,
             catch_up=self._options.cron_catch_up,
         )
+        self._adviser = Adviser(store, self._terminal.warn)
+        self._events.subscribe(self._adviser.on_event)
         self._clockwork = Clockwork(self._clock, store, self._broker, self._workers, self._crons, self._events)
         triggers = Triggers(self._crons.run, self._clock)
         hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
@@ -173,7 +175,7 @@ class DevSession:
                 background.append(asyncio.create_task(self._broker.watch_retention()))
                 if self._options.reload:
                     background.append(asyncio.create_task(self._watch(session, seen)))
-                self._tell_backlog(store)
+                self._adviser.look(self._config)
                 await self._stop.wait()
             finally:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
@@ -259,21 +261,6 @@ class DevSession:
         if session.recovered:
             terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")
         terminal.line(terminal.style("⎔ Starting local server...", "dim"))
-
-    def _tell_backlog(self, store: Store) -> None:
-        consumed = {c.queue for w in self._config.workers for c in w.consumers}
-        for record in tables.all_queues(store):
-            if tables.is_pulled(store, record.id):
-                if record.name in consumed:
-                    self._terminal.warn(
-                        f'Queue "{record.name}" has an HTTP pull consumer, so no worker gets its messages. To have them '
-                        f"delivered, remove it: wrangler queues consumer http remove {record.name}"
-                    )
-            elif record.backlog_count and record.name not in consumed:
-                self._terminal.warn(
-                    f'Queue "{record.name}" holds {record.backlog_count} message(s) and no worker of this session '
-                    "consumes it. They are kept."
-                )
 
     def _wants_hotkeys(self) -> bool:
         if self._options.interactive is None:
@@ -361,6 +348,7 @@ class DevSession:
         await self._workers.apply(config)
         self._attach(session, config)
         self._crons.set_config(config)
+        self._adviser.look(config)
         if self._watcher is not None:
             self._watcher.restart()
         self._terminal.line(self._terminal.style("⎔ Config changed and applied", "dim"))
