@@ -14,7 +14,7 @@ from wrangler_py import __version__
 
 #: command: (module that holds `app`, one line of help)
 _GROUPS = {
-    "queues": ("wrangler_py.cli.queues", "Create, list and describe local queues."),
+    "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
 }

@@ -19,9 +19,10 @@ from wrangler_py.cli.state import Project, reading
 from wrangler_py.dev import advice
 from wrangler_py.dev.advice import Advice
 from wrangler_py.queues import history
-from wrangler_py.queues.consumers import WorkerSettings
+from wrangler_py.queues.consumers import PullSettings, WorkerSettings
+from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.store.database import Store
-from wrangler_py.store.sessions import SessionInfo
+from wrangler_py.store.sessions import SessionInfo, living_sessions
 
 #: As far back as it is looked for failures: some batches are nobody's.
 _BATCHES_LOOKED_AT = 4 * advice.SAME_OUTCOMES
@@ -36,12 +37,14 @@ def show_queue(name: str, project: Project, *, as_json: bool) -> None:
         if queue is None:
             raise CommandError(texts.no_such_queue(name, list(inventory.queues), project.folder))
         count_messages(store, [queue], now_ms)
+        sessions = living_sessions(store) if store is not None else []
         told = _advice(store, queue, inventory, project)
     if as_json:
         objects = [{"kind": one.kind, "text": one.text} for one in told]
         result_json({**queue_object(queue, inventory), "advice": objects})
         return
-    _print_queue(queue, inventory, now_ms)
+    url = next((session.url for session in sessions if session.url is not None), None)
+    _print_queue(queue, inventory, now_ms, url)
     for one in told:
         warning(printable(one.text))
 
@@ -71,8 +74,8 @@ def _advice(store: Store | None, queue: QueueEntry, inventory: Inventory, projec
     return [one for one in found if one is not None]
 
 
-def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
-    """wrangler's lines of `queues info` first, then what only wpy knows."""
+def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int, url: str | None) -> None:
+    """wrangler's lines of `queues info` first, then what only wpy knows. `url`: of a session that runs."""
     record, counts = queue.record, queue.counts
     result(f"Queue Name: {printable(queue.name)}")
     if record is not None:
@@ -91,6 +94,8 @@ def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
         result(f"Consumers: {', '.join(printable(c.label) for c in queue.consumers)}")
     for consumer in queue.consumers:
         result(f"  {_about_consumer(consumer)}")
+        if isinstance(consumer.settings, PullSettings) and record is not None:
+            _print_how_to_pull(record, url)
     sources = inventory.sources_of(queue.name)
     if sources:
         result(f"Dead Letter Queue Of: {', '.join(map(printable, sources))}")
@@ -104,6 +109,16 @@ def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int) -> None:
         age, here = (now_ms - queue.oldest_ms) / 1000, (now_ms - queue.oldest_entered_ms) / 1000
         past = " (past its retention: the next session deletes it)" if here > queue.message_retention_period else ""
         result(f"Oldest Message: {duration(age)} old, sent {rfc3339(queue.oldest_ms)}{past}")
+
+
+def _print_how_to_pull(record: QueueRecord, url: str | None) -> None:
+    """As wrangler does, with the address of the session that answers."""
+    result(f"  Pull messages using: wpy queues pull {printable(record.name)}")
+    if url is not None:
+        result("  or, over HTTP:")
+        result(f'  curl "{url}/client/v4/accounts/local/queues/{record.uuid}/messages/pull" \\')
+        result('    --header "Authorization: Bearer any" \\')
+        result("""    --data '{ "visibility_timeout_ms": 10000, "batch_size": 2 }'""")
 
 
 def _about_producer(producer: ProducerEntry) -> str:
