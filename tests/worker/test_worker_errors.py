@@ -243,3 +243,28 @@ def test_asking_whether_js_has_a_name_is_no_error(worker):
                 return Response.json([hasattr(js, "HTMLRewriter"), getattr(js, "WebSocketPair", 5), hasattr(js, "URL")])
     """)
     assert w.fetch().json == [False, 5, True]
+
+
+def test_an_exception_that_nobody_waits_for_is_told(worker):
+    w = worker("""
+        import asyncio, gc
+        from workers import Response, WorkerEntrypoint
+        async def fail():
+            raise ValueError("forgotten")
+        def callback():
+            raise KeyError("called back")
+        class Default(WorkerEntrypoint):
+            async def fetch(self, request):
+                asyncio.ensure_future(fail())
+                asyncio.get_running_loop().call_soon(callback)
+                await asyncio.sleep(0.01)
+                gc.collect()
+                return Response("ok")
+    """)
+    answer = w.fetch()
+    assert (answer.text, answer.result["outcome"]) == ("ok", "ok")
+    lines = w.lines(level="error")
+    assert "ValueError: forgotten" in lines
+    assert "KeyError: 'called back'" in w.lines(1, "error")
+    assert any(line.startswith("Task exception was never retrieved (<coroutine object fail") for line in lines)
+    assert "asyncio/" not in "\n".join(lines)

@@ -12,13 +12,15 @@ import select
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from . import frames
 from .loop import Hub
 
 #: Bytes read from the socket at once.
 _READ_SIZE = 256 * 1024
+#: Bytes of a backlog that are offered to the kernel at once.
+_WRITE_SIZE = 1024 * 1024
 #: Bytes produced within one turn before they are sent without waiting for its end.
 _EAGER = 64 * 1024
 #: Unsent bytes above which producers are held back, and below which they go on.
@@ -69,7 +71,7 @@ class Connection:
         self._lock = threading.RLock()
         self._outbox: list[bytes | _LogLines] = []
         self._pending = 0  # bytes (of log lines: characters) in the outbox
-        self._tail = b""  # what the kernel did not take
+        self._tail = bytearray()  # what the kernel did not take
         self._writing = False
         self._drained: list[Any] = []
         self.on_frame: Callable[[tuple[Any, ...]], None] = lambda frame: None
@@ -115,18 +117,29 @@ class Connection:
         """Send what is queued as far as the kernel takes it. May be called from any thread; never blocks."""
         with self._lock:
             outbox, self._outbox, self._pending = self._outbox, [], 0
-            parts = [self._tail, *(item if type(item) is bytes else item.encode() for item in outbox)]  # type: ignore[union-attr]
-            data = b"".join(parts)
-            try:
-                sent = self._sock.send(data) if data else 0
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:
-                end_process()
-            self._tail = data[sent:]
+            data = b"".join([item if type(item) is bytes else item.encode() for item in outbox])  # type: ignore[union-attr]
+            if self._tail:
+                self._tail += data
+                self._push()
+            elif data:
+                self._tail += data[self._try(data) :]
             if self._tail and not self._writing and threading.get_ident() == self._hub._thread_id:
                 self._writing = True
                 self._hub.add_writer(self._sock, self._writable)
+
+    def _push(self) -> None:
+        """Send from the head of what the kernel did not take before."""
+        with memoryview(self._tail) as tail, tail[:_WRITE_SIZE] as head:
+            sent = self._try(head)
+        del self._tail[:sent]
+
+    def _try(self, data: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            end_process()
 
     def flush_all(self) -> None:
         """Send everything, waiting for the server to take it."""
@@ -183,6 +196,6 @@ class Connection:
             self.on_frame(frame)
 
 
-def end_process() -> None:
+def end_process() -> NoReturn:
     """End at once: the server is gone or wants it so. Handlers may be blocked on the stack, so nothing is unwound."""
     os._exit(0)

@@ -42,6 +42,7 @@ class Dispatcher:
         self._active = self._watchdog.active
         hub.on_unblocked = self._start_waiting_soon
         hub.on_exit = _report_exit
+        hub.on_error = _report_error
         helper.wait_until = context.wait_until
         self._on: dict[int, Callable[..., None]] = {
             frames.LOAD: self._load,
@@ -271,6 +272,20 @@ def _client_result(event: Event) -> dict[str, Any]:
     """RESULT of a fetch without an answer: `error` is what the client sees, the whole traceback."""
     assert event.error is not None
     return {"outcome": "exception", "error": outcome.format_exception(event.error).rstrip("\n")}
+
+
+def _report_error(context: dict[str, Any]) -> None:
+    """An exception of a task or a callback that nobody waits for: told, as an unhandled rejection is on Cloudflare."""
+    task = context.get("future") or context.get("task")
+    text = context.get("message") or "Unhandled exception in the event loop"
+    if task is not None:
+        text += f" ({getattr(task, 'get_coro', task.__repr__)()!r})"
+    if (error := context.get("exception")) is not None:
+        text += "\n" + outcome.format_exception(error)
+    # Where it happened is the context of the task (readable from Python 3.12 on) or of the callback.
+    get_context = getattr(task, "get_context", None)
+    where = get_context() if get_context is not None else getattr(context.get("handle"), "_context", {})
+    logs.emit("error", text, where.get(logs.current_event))
 
 
 def _report_exit(error: BaseException) -> None:

@@ -160,6 +160,13 @@ class WebLoop(asyncio.SelectorEventLoop):
         if stopped is not None and not stopped.done():
             stopped.set_result(None)
 
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """An exception that nobody waits for: of a task, or of a callback."""
+        if self._hub.on_error is None:
+            super().default_exception_handler(context)
+        else:
+            self._hub.on_error(context)
+
     def _timer_handle_cancelled(self, handle: Any) -> None:
         if handle._scheduled:
             self._hub._timer_cancelled_count += 1
@@ -183,6 +190,8 @@ class Hub(WebLoop):
         self.flush: Callable[[], None] | None = None
         #: Called when a blocked caller goes on, which may make room for an event that waits.
         self.on_unblocked: Callable[[], None] | None = None
+        #: Given what asyncio tells its exception handler, of every loop that has none of its own.
+        self.on_error: Callable[[dict[str, Any]], None] | None = None
         #: Given what escaped from a task or callback as SystemExit.
         self.on_exit: Callable[[BaseException], None] | None = None
         self._deferred: list[events.Handle] = []
