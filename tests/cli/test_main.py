@@ -139,8 +139,11 @@ class TestCompletion:
         assert self.complete(project, "wpy q") == ["queues"]
 
     def test_commands_of_a_group(self, project):
-        assert self.complete(project, "wpy queues ") == ["create", "list", "describe", "info"]
-        assert self.complete(project, "wpy queues d") == ["describe"]
+        listed = re.findall(r"^  ([\w-]+)  +\S", project.queues("--help").out.split("Commands:")[1], re.M)
+        assert {"create", "list", "describe", "info", "send", "peek", "tail", "consumer"} <= set(listed)
+        assert self.complete(project, "wpy queues ") == listed
+        assert self.complete(project, "wpy queues d") == ["describe", "delete"]
+        assert self.complete(project, "wpy queues consumer h") == ["http"]
 
     def test_options(self, project):
         assert "--json" in self.complete(project, "wpy queues list --")

@@ -14,12 +14,12 @@ from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import delete, given_settings, pause_delivery, purge, resume_delivery, update
 from wrangler_py.cli.queues_consumers import app as consumer_group
 from wrangler_py.cli.queues_history import history_command, tail
-from wrangler_py.cli.queues_inventory import Inventory, count_messages, queue_object, rfc3339, take_inventory
+from wrangler_py.cli.queues_inventory import Inventory, rfc3339, take_inventory
 from wrangler_py.cli.queues_messages import ack, peek, pull, retry
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
 from wrangler_py.cli.queues_redrive import redrive
 from wrangler_py.cli.queues_send import send
-from wrangler_py.cli.queues_show import show_queue
+from wrangler_py.cli.queues_show import queue_objects, show_queue
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
 from wrangler_py.queues import limits, tables
 
@@ -80,16 +80,15 @@ def list_(
     """List the queues, with their backlog.
 
     A queue that only the config names is listed with the id "-": the next `wpy dev` creates it. --json prints an array
-    of what `wpy queues describe --json` prints for one queue, without advice.
+    of what `wpy queues describe --json` prints for one queue.
     """
     with errors_told():
         project = find_project(config, env, persist_to)
         with reading(project.folder) as store:
             inventory = take_inventory(store, project.workers)
-            if json:
-                count_messages(store, inventory.queues.values(), session_clock(store, None).now_ms())
+            objects = queue_objects(store, inventory, project) if json else []
         if json:
-            result_json([queue_object(queue, inventory) for queue in inventory.queues.values()])
+            result_json(objects)
         elif inventory.queues:
             _print_list(inventory)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.output import CommandError, duration, plural, printable, result, result_json, warning
 from wrangler_py.cli.queues_access import session_clock
@@ -40,13 +42,22 @@ def show_queue(name: str, project: Project, *, as_json: bool) -> None:
         sessions = living_sessions(store) if store is not None else []
         told = _advice(store, queue, inventory, project)
     if as_json:
-        objects = [{"kind": one.kind, "text": one.text} for one in told]
-        result_json({**queue_object(queue, inventory), "advice": objects})
+        result_json(_object(queue, inventory, told))
         return
     url = next((session.url for session in sessions if session.url is not None), None)
     _print_queue(queue, inventory, now_ms, url)
     for one in told:
         warning(printable(one.text))
+
+
+def queue_objects(store: Store | None, inventory: Inventory, project: Project) -> list[dict[str, Any]]:
+    """What `--json` prints of all queues. Raises sqlite3.Error."""
+    count_messages(store, inventory.queues.values(), session_clock(store, None).now_ms())
+    return [_object(queue, inventory, _advice(store, queue, inventory, project)) for queue in inventory.queues.values()]
+
+
+def _object(queue: QueueEntry, inventory: Inventory, told: list[Advice]) -> dict[str, Any]:
+    return {**queue_object(queue, inventory), "advice": [{"kind": one.kind, "text": one.text} for one in told]}
 
 
 def _advice(store: Store | None, queue: QueueEntry, inventory: Inventory, project: Project) -> list[Advice]:
