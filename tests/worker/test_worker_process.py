@@ -307,3 +307,15 @@ def test_an_idle_worker_uses_no_time(worker):
 
     wait_for(quiet)  # nothing polls: half a second without a single wake-up
     assert os.waitpid(w.process.pid, os.WNOHANG) == (0, 0)
+
+
+def test_a_project_behind_a_link_and_a_main_outside_of_it_keep_their_names(tmp_path, bare):
+    w = bare("import other\nother.fail()\n", files={"elsewhere__other.py": "def fail():\n    raise ValueError('x')\n"})
+    link = tmp_path.parent / f"{tmp_path.name}-link"
+    link.symlink_to(tmp_path)
+    (tmp_path / "elsewhere" / "main.py").write_text("import other\nother.fail()\n")
+    w.send_load(str(link / "elsewhere/main.py"), root=str(link / "src"))
+    _, text, info = w.next(f.LOAD_FAILED)
+    assert text.splitlines()[1].startswith(f'  File "{link}/elsewhere/main.py", line 2')
+    assert text.splitlines()[3].startswith(f'  File "{link}/elsewhere/other.py", line 2') or "fail" in text
+    assert info["files"] == [str(link / "elsewhere" / name) for name in ("main.py", "other.py")]

@@ -75,8 +75,8 @@ def sdk_version(module: ModuleType) -> str | None:
 
 def load(spec: dict[str, Any]) -> ModuleType:
     """Import the user's main module. Raises LoadFailure, or whatever the module raises."""
-    root, main = os.path.realpath(spec["root"]), os.path.realpath(spec["main"])
-    outcome.configure(root)
+    root, main = os.path.abspath(spec["root"]), os.path.abspath(spec["main"])  # noqa: PTH100
+    outcome.configure(root, os.path.dirname(main))  # noqa: PTH120
     os.chdir(root)
     folder, name = os.path.split(main)
     vendored = os.path.join(root, "python_modules")  # noqa: PTH118
@@ -145,7 +145,7 @@ def describe(before: set[str], main: str | None = None, error: BaseException | N
         elif filename.startswith(_library_folders()):
             modules.append(name)
     if main is not None:
-        files.update(outcome.files_of(error), [os.path.realpath(main)])
+        files.update(outcome.files_of(error), [os.path.abspath(main)])  # noqa: PTH100
     return {"modules": modules, "files": sorted(files)}
 
 

@@ -20,13 +20,17 @@ _ASYNCIO = f"{os.sep}asyncio{os.sep}"
 _VENDORED = ("site-packages", "dist-packages", "python_modules", "node_modules")
 
 _root = ""
+#: The folders whose files are the user's: the project's, and main's where that lies elsewhere.
+_roots: tuple[str, ...] = ()
 _user_files: dict[str, bool] = {}
 
 
-def configure(root: str) -> None:
-    """Set the project's folder: what lies in it and in no folder of packages is the user's own code."""
-    global _root
-    _root = os.path.join(os.path.abspath(root), "")  # noqa: PTH100, PTH118
+def configure(root: str, main_folder: str) -> None:
+    """Set the project's folder and that of its main module: what lies there, and in no folder of packages, is the
+    user's own code."""
+    global _root, _roots
+    _root = os.path.join(root, "")  # noqa: PTH118
+    _roots = (_root, os.path.join(main_folder, ""))  # noqa: PTH118
     _user_files.clear()
 
 
@@ -34,12 +38,11 @@ def is_users(filename: str) -> bool:
     """Whether a file is part of the user's own project."""
     known = _user_files.get(filename)
     if known is None:
-        parts = filename[len(_root) :].split(os.sep)  # noqa: PTH206
+        folder = next((root for root in _roots if filename.startswith(root)), None)
         known = _user_files[filename] = (
-            bool(_root)
-            and filename.startswith(_root)
+            folder is not None
             and not filename.startswith(_HERE)
-            and not any(part in _VENDORED for part in parts)
+            and not any(part in _VENDORED for part in filename[len(folder) :].split(os.sep))  # noqa: PTH206
         )
     return known
 
