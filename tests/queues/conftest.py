@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from wrangler_py.queues import consumer
+
 from .harness import Room
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was cut off comes again without waiting in real time."""
+    monkeypatch.setattr(consumer, "_CUT_OFF_S", 0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from wrangler_py.config.model import Consumer as Settings
+from wrangler_py.queues import consumer as consumer_module
 from wrangler_py.queues.message import BatchOutcome, Retry
 
 from .harness import Room, fails, in_turn, says
@@ -258,6 +259,16 @@ async def test_what_was_cut_off_keeps_its_place(room: Room):
     await room.quiet()
     assert handler.bodies == [["a", "b"], ["a", "b"], ["c"]]
     assert handler.times == [0, 0, 0]
+
+
+async def test_a_worker_that_takes_nothing_is_not_asked_over_and_over(room: Room, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(consumer_module, "_CUT_OFF_S", 0.05)
+    handler = room.consume(max_batch_timeout=0, max_retries=0)
+    handler.script = says("canceled")
+    await room.send("a")
+    await asyncio.sleep(0.2)  # real time: this is about the machine
+    assert 1 <= len(handler.calls) <= 5
+    assert room.left() == ["a"]
 
 
 async def test_a_delay_that_was_asked_for_survives_the_sessions_end(room: Room):

@@ -103,6 +103,33 @@ async def test_an_operation_that_nobody_waits_for_any_more_is_not_run(store: Sto
     assert numbers(store) == [2]
 
 
+async def test_who_is_told_at_once_and_fails_keeps_the_news_from_nobody(store: Store):
+    told, broken = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: broken.append(context["exception"]))
+    store.enqueue(insert(1), lambda result, error: told.append((result, error)))
+    store.enqueue(insert(2), lambda result, error: 1 / 0)
+    store.enqueue(spoil(3, ValueError("no")), lambda result, error: told.append((result, str(error))))
+    last = store.submit(insert(4))
+    assert told == []
+    store.commit_now()
+    assert told == [(10, None), (None, "no")]
+    assert last.result() == 40
+    assert [type(error) for error in broken] == [ZeroDivisionError]
+    assert numbers(store) == [1, 2, 4]
+
+
+async def test_a_commit_now_leaves_nothing_for_later(store: Store):
+    commits = transactions(store)
+    store.submit(insert(1))
+    store.commit_now()
+    store.commit_now()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert commits == ["COMMIT"]
+    assert await store.submit(insert(2)) == 20
+    assert len(commits) == 2
+
+
 async def test_the_caller_may_say_what_a_failure_means_to_him(store: Store):
     future = store.submit(spoil(1, ValueError("no")), lambda error: LookupError(f"explained: {error}"))
     with pytest.raises(LookupError, match="explained: no"):

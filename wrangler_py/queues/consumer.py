@@ -31,7 +31,7 @@ from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
 from wrangler_py.queues.message import Batch, BatchOutcome
-from wrangler_py.queues.settlement import Settlement, give_back, settle
+from wrangler_py.queues.settlement import CANCELED, Settlement, give_back, settle
 from wrangler_py.store.database import StateError
 
 #: Runs one batch in user code. Never raises for what user code does.
@@ -40,6 +40,9 @@ Deliver = Callable[[Batch], Awaitable[BatchOutcome]]
 #: How long to wait after the database refused to be read. Real seconds: this is about the machine, whatever the
 #: session's clock does.
 _READ_AGAIN_S = 1.0
+#: How long to wait after an invocation was cut off though this session goes on: its worker is ending or starting. Real
+#: seconds, too. The messages are ready again at once, and would be claimed over and over.
+_CUT_OFF_S = 0.05
 
 
 class QueueConsumer:
@@ -173,8 +176,14 @@ class QueueConsumer:
         if isinstance(error, StateError):  # the database was closed: there is nothing to come back to
             self._ending.set()
             self.hold()
-        elif self._rest is None and not self._ending.is_set():
-            self._rest = asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._rested)
+        else:
+            self._pause(_READ_AGAIN_S)
+
+    def _pause(self, seconds: float) -> None:
+        """Start nothing for a while."""
+        self._disarm()
+        if self._rest is None and not self._ending.is_set():
+            self._rest = asyncio.get_running_loop().call_later(seconds, self._rested)
 
     def _rested(self) -> None:
         self._rest = None
@@ -244,6 +253,8 @@ class QueueConsumer:
                 error=outcome.error,
                 ms=ms,
             )
+        if outcome.outcome == CANCELED:
+            self._pause(_CUT_OFF_S)
         return outcome.outcome != "ok"
 
     async def _call(self, batch: Batch) -> BatchOutcome:

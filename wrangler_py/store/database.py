@@ -58,10 +58,17 @@ class _Sink:
         return False
 
     def set_result(self, result: Any) -> None:
-        self._tell(result, None)
+        self._say(result, None)
 
     def set_exception(self, error: Exception) -> None:
-        self._tell(None, error)
+        self._say(None, error)
+
+    def _say(self, result: Any, error: Exception | None) -> None:
+        try:
+            self._tell(result, error)
+        except Exception as broken:  # the others of the group have to hear of their commit all the same
+            context = {"message": "who waited for a commit failed when told of it", "exception": broken}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 class StateError(Exception):
@@ -83,7 +90,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._pending: list[_Entry] = []
-        self._planned = False
+        self._planned: asyncio.Handle | None = None
         self._waits = 0  # for how many steps another process has kept the pending group waiting
         self._closed = False
 
@@ -122,9 +129,8 @@ class Store:
             _reject(entry, StateError(_CLOSED))
             return future
         self._pending.append(entry)
-        if not self._planned:
-            self._planned = True
-            loop.call_soon(self._turn)
+        if self._planned is None:
+            self._planned = loop.call_soon(self._turn)
         return future
 
     def enqueue(
@@ -134,16 +140,15 @@ class Store:
         explain: Callable[[Exception], Exception] | None = None,
     ) -> None:
         """`submit` for those who are many: `tell(result, error)` is called right after COMMIT, without a future and the
-        turns of the loop that one takes. `tell` must not raise."""
+        turns of the loop that one takes. Whatever `tell` raises goes to the loop's exception handler."""
         sink: Any = _Sink(tell)
         entry: _Entry = (operation, sink, explain)
         if self._closed:
             _reject(entry, StateError(_CLOSED))
             return
         self._pending.append(entry)
-        if not self._planned:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._turn)
+        if self._planned is None:
+            self._planned = asyncio.get_running_loop().call_soon(self._turn)
 
     def commit_now(self) -> None:
         """Commit what is pending within this turn of the loop, unless another process makes it wait."""
@@ -168,10 +173,11 @@ class Store:
             self._commit(may_wait=False)
 
     def _turn(self) -> None:
-        self._planned = False
-        if not self._commit(may_wait=True):
-            self._planned = True
-            asyncio.get_running_loop().call_later(_BUSY_PAUSE_MS / 1000, self._turn)
+        if self._planned is not None:
+            self._planned.cancel()  # for commit_now: two chains of tries would be patient for half as long
+            self._planned = None
+        if not self._commit(may_wait=True) and self._planned is None:
+            self._planned = asyncio.get_running_loop().call_later(_BUSY_PAUSE_MS / 1000, self._turn)
 
     def _commit(self, *, may_wait: bool) -> bool:
         """Commit what is pending. False when another process writes and it should be tried again in a while."""
