@@ -169,6 +169,7 @@ def test_any_file_name_may_be_the_entry_point(bare, name):
     )
     w.load(f"src/{name}")
     assert w.fetch().text == name.removesuffix(".py")
+    assert w.info["files"] == [str(w.root / "src" / name)]
 
 
 def test_vendored_packages_come_last(worker):
@@ -226,7 +227,7 @@ def test_other_peoples_modules_are_named_for_the_next_spare(worker):
 def test_a_preload_list_is_imported_before_hello_and_is_only_a_hint(bare):
     w = bare(HELLO, env={"WPY_PRELOAD": json.dumps(["no_such_module", "colorsys"])})
     w.load()
-    assert "colorsys" not in w.info["modules"]
+    assert "colorsys" in w.info["modules"]
     assert w.fetch().text == "hello"
 
 
@@ -317,5 +318,5 @@ def test_a_project_behind_a_link_and_a_main_outside_of_it_keep_their_names(tmp_p
     w.send_load(str(link / "elsewhere/main.py"), root=str(link / "src"))
     _, text, info = w.next(f.LOAD_FAILED)
     assert text.splitlines()[1].startswith(f'  File "{link}/elsewhere/main.py", line 2')
-    assert text.splitlines()[3].startswith(f'  File "{link}/elsewhere/other.py", line 2') or "fail" in text
+    assert f'File "{link}/elsewhere/other.py", line 2, in fail' in text
     assert info["files"] == [str(link / "elsewhere" / name) for name in ("main.py", "other.py")]

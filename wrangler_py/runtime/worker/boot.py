@@ -61,12 +61,13 @@ def _serve(hub, link, dont_write: bool) -> NoReturn:
         problem = ""
     sys.dont_write_bytecode = dont_write
     logs.install(link)
+    before = dict(sys.modules)
     for name in json.loads(os.environ.get("WPY_PRELOAD") or "[]"):
         try:
             importlib.import_module(name)
         except Exception:  # a hint, see above
             continue
-    dispatcher = dispatch.Dispatcher(hub, link, helper, flags, problem)
+    dispatcher = dispatch.Dispatcher(hub, link, helper, flags, problem, before)
     link.on_frame = dispatcher.on_frame
     version = ".".join(map(str, sys.version_info[:3]))
     link.send(frames.HELLO, {"pid": os.getpid(), "python": version, "sdk": sdk})

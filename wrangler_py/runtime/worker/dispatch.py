@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
+from types import ModuleType
 from typing import Any
 
 from . import context, frames, logs, outcome
@@ -19,13 +20,16 @@ from .watchdog import Watchdog
 class Dispatcher:
     """Everything that a loaded worker does."""
 
-    def __init__(self, hub: Hub, connection: Connection, helper: Any, flags: Any, problem: str) -> None:
+    def __init__(
+        self, hub: Hub, connection: Connection, helper: Any, flags: Any, problem: str, before: dict[str, ModuleType]
+    ) -> None:
+        """`problem`: why the SDK could not be imported, or "". `before`: the modules that every worker's process has."""
         self._hub = hub
         self._connection = connection
         self._helper = helper
         self._flags = flags
-        #: Why the SDK could not be imported.
         self._problem = problem
+        self._before = before
         self._handlers: Any = None
         self._env: Any = None
         self._keep_waiting = True
@@ -66,26 +70,25 @@ class Dispatcher:
 
         spec = frame[1]
         flags = spec.get("flags") or {}
-        install.configure(self._flags, flags, spec.get("compatibility_date"))
-        self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
-        self._env = self._helper.env = env.make_env(spec, self.call)
-        before = set(sys.modules)
         self._watchdog.arm()
         self._hub.may_block = False
         info: dict[str, Any] = {"handlers": [], "warnings": []}
         try:
+            install.configure(self._flags, flags, spec.get("compatibility_date"))
+            self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
+            self._env = self._helper.env = env.make_env(spec, self.call)
             module = loader.load(spec)
             legacy = not flags.get("python_no_global_handlers")
             self._handlers = handlers.Handlers(module, spec["main"], self._env, legacy=legacy)
             info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before, spec["main"]))
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(self._before, spec["main"]))
         except BaseException as error:  # SystemExit too: the process goes on, with nothing to serve
             text = outcome.format_exception(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(before, spec["main"], error))
+            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(self._before, spec["main"], error))
         else:
-            self._connection.send(frames.LOADED, info | loader.describe(before))
+            self._connection.send(frames.LOADED, info | loader.describe(self._before))
         finally:
             self._hub.may_block = True
 
@@ -274,17 +277,17 @@ def _client_result(event: Event) -> dict[str, Any]:
     return {"outcome": "exception", "error": outcome.format_exception(event.error).rstrip("\n")}
 
 
-def _report_error(context: dict[str, Any]) -> None:
+def _report_error(details: dict[str, Any]) -> None:
     """An exception of a task or a callback that nobody waits for: told, as an unhandled rejection is on Cloudflare."""
-    task = context.get("future") or context.get("task")
-    text = context.get("message") or "Unhandled exception in the event loop"
+    task = details.get("future") or details.get("task")
+    text = details.get("message") or "Unhandled exception in the event loop"
     if task is not None:
         text += f" ({getattr(task, 'get_coro', task.__repr__)()!r})"
-    if (error := context.get("exception")) is not None:
+    if (error := details.get("exception")) is not None:
         text += "\n" + outcome.format_exception(error)
     # Where it happened is the context of the task (readable from Python 3.12 on) or of the callback.
     get_context = getattr(task, "get_context", None)
-    where = get_context() if get_context is not None else getattr(context.get("handle"), "_context", {})
+    where = get_context() if get_context is not None else getattr(details.get("handle"), "_context", {})
     logs.emit("error", text, where.get(logs.current_event))
 
 

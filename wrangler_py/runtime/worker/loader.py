@@ -128,14 +128,16 @@ def _import_main(name: str, main: str) -> ModuleType:
     return sys.modules.get(name, module)
 
 
-def describe(before: set[str], main: str | None = None, error: BaseException | None = None) -> dict[str, Any]:
+def describe(
+    before: dict[str, ModuleType], main: str | None = None, error: BaseException | None = None
+) -> dict[str, Any]:
     """LOADED's "modules" and "files": what was imported since `before`, other people's and the user's own.
 
-    After a failure also the files that it names, which are no modules any more.
+    What a preload list brought counts as well, or the list after it would lack it. After a failure also the files that it names, which are no modules any more.
     """
-    modules, files = [], set()
+    modules, files = [], set[str]()
     for name, module in list(sys.modules.items()):
-        if name in before or name.partition(".")[0] in _OWN:
+        if before.get(name) is module or name.partition(".")[0] in _OWN:
             continue
         filename = getattr(module, "__file__", None)
         if not isinstance(filename, str):
