@@ -261,12 +261,15 @@ class VirtualClock:
         while (due := self.next_due_ms()) is not None and due <= target_ms:
             await self._fire_at(due)
         self._check()
-        self._now_ms = max(self._now_ms, target_ms)
+        self._step_to(max(self._now_ms, target_ms))
+
+    def _step_to(self, now_ms: int) -> None:
+        self._now_ms = now_ms
 
     async def _fire_at(self, due_ms: int) -> bool:
         """Go to `due_ms` and fire what is due, one after another. Returns whether an event was among it."""
         self._check()
-        self._now_ms = max(self._now_ms, due_ms)
+        self._step_to(max(self._now_ms, due_ms))
         seen = False
         while (timer := self._fire_one()) is not None:
             seen |= timer.event
@@ -316,6 +319,8 @@ class SessionClock(VirtualClock):
         self.announce: Callable[..., None] = _nobody
         #: Told when the clock was set: how far ahead (ms; negative: back). What was planned keeps its moments.
         self.on_set: Callable[[int], object] = _nobody
+        #: Told when it shows something that does not follow from what it showed before: it was stopped, moved, set running.
+        self.on_change: Callable[[], object] = _nobody
 
     @property
     def frozen(self) -> bool:
@@ -331,6 +336,11 @@ class SessionClock(VirtualClock):
     def offset_ms(self) -> int:
         """How far it is ahead of the wall clock."""
         return self.now_ms() - _wall_ms()
+
+    @property
+    def ahead_ms(self) -> int | None:
+        """How far it runs ahead of the wall clock. None: it stands still, if only while it is being moved."""
+        return None if self._frozen else self._offset_ms
 
     def now_ms(self) -> int:
         return self._now_ms if self._frozen else _wall_ms() + self._offset_ms
@@ -406,11 +416,17 @@ class SessionClock(VirtualClock):
         self._frozen = False
         self._drift_ms = _drift_ms()
         self._arm()
+        self.on_change()
 
     def _stand_still(self) -> None:
         self._now_ms = self.now_ms()
         self._frozen = True
         self._disarm()
+        self.on_change()
+
+    def _step_to(self, now_ms: int) -> None:
+        super()._step_to(now_ms)
+        self.on_change()
 
     def _was_set(self, by_ms: int) -> None:
         for timer in self._timers:
@@ -445,6 +461,8 @@ class SessionClock(VirtualClock):
                     then()
                 elif was_running:
                     self.announce("clock.frozen", now_ms=self._now_ms)
+                if then is None:
+                    self.on_change()
 
     def _check(self) -> None:
         if self._ended or self._stops != self._stops_before:

@@ -93,6 +93,11 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     help="real or virtual (stands still until `wpy clock` moves it).",
 )
 @click.option("--now", callback=_moment, metavar="TIME", help="What the clock shows at the start (ISO 8601, UTC).")
+@click.option(
+    "--worker-clock",
+    is_flag=True,
+    help="The Worker's own time and sleeps follow the clock (needs wrangler_py[worker-clock]).",
+)
 @click.option("--no-reload", is_flag=True, help="Do not watch files.")
 @click.option(
     "--show-interactive-dev-session/--no-show-interactive-dev-session",
@@ -115,6 +120,7 @@ def dev(
     cron_catch_up: bool,
     clock: str,
     now: int | None,
+    worker_clock: bool,
     no_reload: bool,
     show_interactive_dev_session: bool | None,
 ) -> None:
@@ -137,6 +143,7 @@ def dev(
         interactive=show_interactive_dev_session,
         virtual_clock=clock == "virtual",
         start_ms=now,
+        worker_clock=worker_clock,
         cron_catch_up=cron_catch_up,
         api_token=os.environ.get("WPY_API_TOKEN") or None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 
 from wrangler_py.clock import SessionClock
@@ -12,6 +13,7 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import MAX_DELAY_SECONDS
+from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.store.database import StateError, Store
 
 #: How often a worker that is being started is looked at (seconds of real time).
@@ -36,7 +38,9 @@ class Clockwork:
         workers: WorkerSet,
         crons: SessionCrons,
         events: EventLog,
+        clocks: WorkerClocks | None = None,
     ) -> None:
+        """`clocks`: the workers' own clocks follow (`--worker-clock`)."""
         self._clock = clock
         self._store = store
         self._broker = broker
@@ -48,6 +52,9 @@ class Clockwork:
         clock.settle = self.settled
         clock.announce = events.emit
         clock.on_set = self._was_set
+        self._clocks = clocks
+        if clocks is not None:
+            clock.on_change = self._tell_workers
 
     async def start(self) -> None:
         """Look at what earlier sessions, whose clocks may have shown other times, have left."""
@@ -83,7 +90,12 @@ class Clockwork:
 
     @property
     def _busy(self) -> bool:
-        return self._workers.busy or self._crons.busy or self._starting
+        return self._workers.busy or self._crons.busy or self._starting or not self._resting
+
+    @property
+    def _resting(self) -> bool:
+        """Whether every worker has done what it had to do at the time that it was told (`--worker-clock`)."""
+        return all(worker.runtime.resting for worker in self._workers.all())
 
     @property
     def _starting(self) -> bool:
@@ -94,8 +106,19 @@ class Clockwork:
     async def _idle(self) -> None:
         while self._starting:
             await asyncio.sleep(_LOOK_S)  # real time: this is about the machine
-        await self._workers.idle()
-        await self._crons.idle()
+        if self._clocks is None:
+            await self._workers.idle()
+            await self._crons.idle()
+            return
+        while self._busy:  # their end is not what is waited for: they may sleep until the clock goes on
+            self._clocks.news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._clocks.news.wait()
+
+    def _tell_workers(self) -> None:
+        for worker in self._workers.all():
+            worker.runtime.tell_time(on_the_way=self._clock.moving)
 
     async def _committed(self) -> None:
         for _ in range(2):  # what was just started says what it has to store

@@ -108,8 +108,9 @@ class SessionCrons:
 
     @property
     def busy(self) -> bool:
-        """Whether a run that the clock started goes on now."""
-        return self._scheduler.active > 0
+        """Whether a run that the clock started goes on now. One that sleeps until the clock moves (`--worker-clock`) does
+        not."""
+        return self._scheduler.active > sum(worker.runtime.sleeping("scheduled") for worker in self._workers.all())
 
     def run_all(self) -> None:
         """Run every cron once, now (the hot key). Says so (`cron.none`) when there is none."""

@@ -38,6 +38,8 @@ class DevOptions:
     virtual_clock: bool = False
     #: What the clock shows at the start (ms since the epoch); None: the wall clock's time.
     start_ms: int | None = None
+    #: The workers' own clocks and sleeps follow the session's.
+    worker_clock: bool = False
     #: Crons that were missed while the machine slept are fired afterwards.
     cron_catch_up: bool = False
     #: What the REST API asks of other machines; None: it refuses them.

@@ -34,6 +34,7 @@ from wrangler_py.dev.workers import HostedWorker, WorkerSet
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers
+from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
@@ -81,6 +82,7 @@ class DevSession:
         self._terminal = terminal
         self._first = first
         self._clock = SessionClock(options.start_ms, frozen=options.virtual_clock)
+        self._worker_clocks = WorkerClocks(self._clock) if options.worker_clock else None
         self._events = EventLog(self._clock)
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
@@ -130,7 +132,9 @@ class DevSession:
         )
         self._adviser = Adviser(store, self._terminal.warn)
         self._events.subscribe(self._adviser.on_event)
-        self._clockwork = Clockwork(self._clock, store, self._broker, self._workers, self._crons, self._events)
+        self._clockwork = Clockwork(
+            self._clock, store, self._broker, self._workers, self._crons, self._events, self._worker_clocks
+        )
         triggers = Triggers(self._crons.run, self._clock)
         hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
         api_token = self._options.api_token
@@ -150,7 +154,7 @@ class DevSession:
 
     def _make_worker(self, config: WorkerConfig) -> HostedWorker:
         first, self._first = self._first, None
-        return HostedWorker(config, self._broker, self._clock, self._events, first)
+        return HostedWorker(config, self._broker, self._clock, self._events, first, self._worker_clocks)
 
     # Serving ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumer import QueueConsumer
 from wrangler_py.runtime.base import Runtime
+from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.runtime import LoadResult, PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 
@@ -26,6 +27,7 @@ class HostedWorker:
         clock: Clock,
         events: EventLog,
         first: SpawnedProcess | None = None,
+        clocks: WorkerClocks | None = None,
     ) -> None:
         self.config = config
         self._broker = broker
@@ -33,15 +35,22 @@ class HostedWorker:
         self._events = events
         self._gate_open = False
         self.consumers: dict[str, QueueConsumer] = {}
-        self.runtime = PythonRuntime(config, broker, events, gate=self._gate, first=first)
+        self.runtime = PythonRuntime(config, broker, events, gate=self._gate, first=first, clocks=clocks)
         #: The user's source files that the last load imported.
         self.files: tuple[str, ...] = ()
         self._loaded_before = False
 
     @property
     def starting(self) -> bool:
-        """Whether its code is being started again, after a crash or a reload. Broken code is not."""
-        return not self._gate_open and self.runtime.broken is None
+        """Whether its code is being started again, after a crash or a reload. Broken code is not, and code that waits for
+        the version before, whose handlers sleep until the clock moves, is not either."""
+        return not self._gate_open and self.runtime.broken is None and not self.runtime.drains_asleep
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch runs that does more than sleep until the clock moves."""
+        in_flight = sum(consumer.in_flight for consumer in self.consumers.values())
+        return in_flight > self.runtime.sleeping("queue")
 
     def _gate(self, is_open: bool) -> None:
         self._gate_open = is_open
@@ -150,8 +159,8 @@ class WorkerSet:
 
     @property
     def busy(self) -> bool:
-        """Whether a batch runs anywhere."""
-        return any(consumer.in_flight for worker in self.all() for consumer in worker.consumers.values())
+        """Whether a batch runs anywhere. One that sleeps until the clock moves (`--worker-clock`) does not."""
+        return any(worker.busy for worker in self.all())
 
     async def idle(self) -> None:
         """Wait until no batch runs any more."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,7 @@ from wrangler_py.queues.settlement import CANCELED
 from wrangler_py.runtime.base import FetchRequest, FetchResponse, QueueService, ScheduledOutcome, WorkerError
 from wrangler_py.runtime.compat import resolve_flags
 from wrangler_py.runtime.python.bindings import BindingCalls
+from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
 from wrangler_py.runtime.python.process import (
     LoadFailed,
     PendingEvent,
@@ -44,6 +47,11 @@ _CRASH_WINDOW_S = 10.0
 _CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: How long a load may take (seconds); an import that never ends must not hang the session silently.
 _LOAD_TIMEOUT_S = 60.0
+
+NO_TIME_MACHINE = (
+    "--worker-clock: the Worker's Python has no time-machine, so its own time stays real. Install it: "
+    '{python} -m pip install "wrangler_py[worker-clock]"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +77,10 @@ class PythonRuntime:
         python: str | None = None,
         wall_limit_s: float = WALL_LIMIT_SECONDS,
         first: SpawnedProcess | None = None,
+        clocks: WorkerClocks | None = None,
     ) -> None:
         """`gate` is told when queue batches and crons may start (True) and when they must wait (False). `first` is a
-        process that was already started."""
+        process that was already started. `clocks`: the worker's own clock follows this one (`--worker-clock`)."""
         self.name = config.name
         self._config = config
         self._queues = queues
@@ -92,6 +101,10 @@ class PythonRuntime:
         self._drained.set()
         self._load_lock = asyncio.Lock()
         self._crashes: list[float] = []
+        self._clocks = clocks
+        self._said_real_time = False
+        #: Batches and crons that wait for the version before to end, by kind.
+        self._held: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         #: The traceback of the last load that failed while nothing serves, or None.
@@ -116,6 +129,8 @@ class PythonRuntime:
             except ProcessEnded as error:
                 return self._load_failed(f"the worker process cannot start: {error.reason}", ())
         spec = load_spec(self._config)
+        if self._clocks is not None:
+            spec["worker_clock"] = True
         expose_codes = spec["flags"]["queue_expose_error_codes"]
         self._calls[process] = BindingCalls(self._queues, spec["bindings"], expose_codes=expose_codes)
         try:
@@ -140,7 +155,15 @@ class PythonRuntime:
         self.handlers = tuple(info["handlers"])
         self._swap_in(process)
         self._start_spare()
-        return LoadResult(None, self.handlers, tuple(info["warnings"]), tuple(info["files"]))
+        warnings = (*info["warnings"], *self._real_time_warning(info))
+        return LoadResult(None, self.handlers, warnings, tuple(info["files"]))
+
+    def _real_time_warning(self, info: Mapping[str, Any]) -> list[str]:
+        """Once: that the worker's clock does not follow although it was asked to."""
+        if self._clocks is None or info.get("worker_clock") or self._said_real_time:
+            return []
+        self._said_real_time = True
+        return [NO_TIME_MACHINE.format(python=self._python or sys.executable)]
 
     def _load_failed(self, text: str, files: Sequence[str]) -> LoadResult:
         if self._current is None:
@@ -187,8 +210,11 @@ class PythonRuntime:
         if self._closed or self._spare is not None:
             return
         spawned, self._first = self._first, None
-        process = WorkerProcess(
-            spawned or spawn(self._python, self._preload), self, self._worker_printed, self._worker_blocked
+        spawned = spawned or spawn(self._python, self._preload)
+        process = (
+            WorkerProcess(spawned, self, self._worker_printed, self._worker_blocked)
+            if self._clocks is None
+            else ClockedProcess(spawned, self, self._worker_printed, self._worker_blocked, self._clocks)
         )
         self._spare = process
         self._background(self._warm(process))
@@ -248,7 +274,7 @@ class PythonRuntime:
         """See Runtime.queue."""
         try:
             process = await self._serving(None)
-            await self._drained.wait()
+            await self._until_drained("queue")
             number, event = process.start_event("queue", f"queue {batch.queue}")
         except (WorkerError, ProcessEnded) as error:
             return BatchOutcome(CANCELED, error=str(error))  # never delivered: the messages are given back
@@ -268,7 +294,7 @@ class PythonRuntime:
         """See Runtime.scheduled."""
         try:
             process = await self._serving(None)
-            await self._drained.wait()
+            await self._until_drained("scheduled")
             number, event = process.start_event("scheduled", f"cron {cron}")
         except (WorkerError, ProcessEnded) as error:
             return ScheduledOutcome("exception", error=str(error))
@@ -309,6 +335,13 @@ class PythonRuntime:
                 raise WorkerError(f'the worker "{self.name}" did not start within {wait_s:g} s') from None
         return self._current
 
+    async def _until_drained(self, kind: str) -> None:
+        self._held[kind] += 1
+        try:
+            await self._drained.wait()
+        finally:
+            self._held[kind] -= 1
+
     async def _wait_for_old_fetches(self) -> None:
         old = [e.done for p in self._draining for e in p.events.values() if e.kind == "fetch"]
         if old:
@@ -326,6 +359,34 @@ class PythonRuntime:
             return
         if number in process.events:
             process.send(frames.BODY, number, b"", False)
+
+    # The worker's own clock -------------------------------------------------------------------------------------------
+
+    def tell_time(self, *, on_the_way: bool) -> None:
+        """The session's clock was frozen, moved or set running; `on_the_way`: it is being moved."""
+        for process in self._clocked():
+            process.tell_time(on_the_way=on_the_way)
+
+    @property
+    def resting(self) -> bool:
+        """Whether no process is at work on what it was told of the time. True without `--worker-clock`."""
+        return all(process.resting for process in self._clocked())
+
+    @property
+    def drains_asleep(self) -> bool:
+        """Whether the versions before this one are still there only because their handlers sleep until the clock moves."""
+        left = [process for process in self._draining if process.busy("queue", "scheduled")]
+        return bool(left) and all(isinstance(process, ClockedProcess) and process.asleep for process in left)
+
+    def sleeping(self, kind: str) -> int:
+        """How many events of a kind go on only when the clock moves. 0 without `--worker-clock`."""
+        events = [event for process in self._clocked() if process.asleep for event in process.events.values()]
+        held = self._held[kind] if self.drains_asleep else 0
+        return held + sum(event.kind == kind for event in events)
+
+    def _clocked(self) -> list[ClockedProcess]:
+        processes = {*self._draining, self._current, self._loading}
+        return [process for process in processes if isinstance(process, ClockedProcess)]
 
     # What workers say ---------------------------------------------------------------------------------------------
 

@@ -33,6 +33,9 @@ class Dispatcher:
         self._handlers: Any = None
         self._env: Any = None
         self._keep_waiting = True
+        #: With `--worker-clock`: the last CLOCK, and what follows it.
+        self._time: tuple[Any, ...] = ()
+        self._clock: Any = None
         self._calls: dict[int, asyncio.Future] = {}
         self._next_call = 0
         #: Request bodies that are still coming, and answers that are still going, by event.
@@ -52,6 +55,7 @@ class Dispatcher:
             frames.LOAD: self._load,
             frames.FETCH: self._start,
             frames.BODY: self._body,
+            frames.CLOCK: self._told_time,
             frames.QUEUE: self._start,
             frames.SCHEDULED: self._start,
             frames.CANCEL: self._cancel,
@@ -70,6 +74,7 @@ class Dispatcher:
 
         spec = frame[1]
         flags = spec.get("flags") or {}
+        follows = self._follow_clock() if spec.get("worker_clock") else None
         self._watchdog.arm()
         self._hub.may_block = False
         info: dict[str, Any] = {"handlers": [], "warnings": []}
@@ -88,9 +93,23 @@ class Dispatcher:
             text = outcome.format_exception(error)
             self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(self._before, spec["main"], error))
         else:
+            if follows is not None:
+                info["worker_clock"] = follows
             self._connection.send(frames.LOADED, info | loader.describe(self._before))
         finally:
             self._hub.may_block = True
+
+    def _follow_clock(self) -> bool:
+        """Let this process's time follow the session's. False: the library for that is missing."""
+        from . import worker_clock
+
+        self._clock = worker_clock.start(self._hub, self._connection, self._calls, self._time)
+        return self._clock is not None
+
+    def _told_time(self, frame: tuple[Any, ...]) -> None:
+        self._time = frame
+        if self._clock is not None:
+            self._clock.follow(frame)
 
     # --- events ------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ Server to worker:
                                           messages: list of (id, timestamp_ms, attempts, content_type, body bytes);
                                           metrics: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
     (SCHEDULED, event, cron, time_ms)
+    (CLOCK, now_ms, ahead_ms)             only with "worker_clock": what the session's clock shows (ms since the epoch), and how
+                                          far it runs ahead of the wall clock (ms; None: it stands still). Before LOAD, before
+                                          an event, and when the clock was frozen, moved or set running
     (CANCEL, event)                       the client of a FETCH went away; nobody reads its answer any more
     (REPLY, call, value)                  the answer to a CALL
     (THROW, call, name, message)          a CALL failed: raise a JsException of that JS error name and message
@@ -48,11 +51,16 @@ Worker to server:
                                           (body bytes, content_type, delay_seconds or None); or "metrics" with ().
                                           REPLY value: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
     (FATAL, text)                         the process is about to end by itself
+    (WAITING, due_ms, frames_taken, besides)
+                                          only while the clock of CLOCK stands: nothing is left to do. due_ms: when the next
+                                          timer is due, or None; frames_taken: since LOAD; besides: what else is waited for,
+                                          "threads", "sockets" or "". Not sent while a CALL is unanswered
     (BLOCKED, event, seconds, where)      the event loop has not turned for `seconds`; where: "src/entry.py:12 in queue"
 
 LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compatibility_date": str or None,
 "compatibility_flags": [str], "flags": {compat flag name with underscores: bool} (already decided by the server),
-"vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name}}}.
+"vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name}}}. With
+"worker_clock": True the worker's own clock follows CLOCK, and LOADED's info says under "worker_clock" whether it can.
 
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
 "acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)}}, for SCHEDULED
@@ -66,8 +74,8 @@ import marshal
 import struct
 from typing import Any
 
-LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP = range(1, 10)
-HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED = range(20, 31)
+LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK = range(1, 11)
+HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING = range(20, 32)
 
 #: A frame larger than this is a broken stream, not a message (bytes).
 MAX_FRAME = 1 << 30

@@ -32,7 +32,8 @@ _MAX_FRAMES = 8000
 
 #: With more timers than this, and more than half of them cancelled, the heap is rebuilt (as asyncio does).
 _MIN_TIMERS = 100
-_MAX_SELECT_S = 24 * 3600
+#: The longest a turn waits (seconds), which every selector can count.
+MAX_SELECT_S = 24 * 3600
 
 NO_SUSPENDER = "No suspender"  # Pyodide's text, which workers-runtime-sdk compares
 
@@ -194,6 +195,8 @@ class Hub(WebLoop):
         self.on_error: Callable[[dict[str, Any]], None] | None = None
         #: Given what escaped from a task or callback as SystemExit.
         self.on_exit: Callable[[BaseException], None] | None = None
+        #: With `--worker-clock`: how long a turn that has nothing to do at once may wait (seconds; None: no limit).
+        self.wait_time: Callable[[], float | None] | None = None
         self._deferred: list[events.Handle] = []
 
     def serve(self) -> None:
@@ -255,7 +258,10 @@ class Hub(WebLoop):
         if ready:
             timeout = 0
         else:
-            timeout = min(max(0, timers[0]._when - self.time()), _MAX_SELECT_S) if timers else None
+            if self.wait_time is not None:
+                timeout = self.wait_time()
+            else:
+                timeout = min(max(0, timers[0]._when - self.time()), MAX_SELECT_S) if timers else None
             self.waiting = True
         found = self._selector.select(timeout)
         self.waiting = False
