@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from config_project import Project
 
-from wrangler_py.config import keys, limits
+from wrangler_py.config import keys
+from wrangler_py.config import limits_and_texts as limits
 
 EXAMPLE = Path(__file__).parents[2] / "wrangler.toml.example"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from wrangler_py.config import limits
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Field, Section, Sections
 from wrangler_py.config.jsvalues import js_stringify
 from wrangler_py.config.model import UnsupportedBinding

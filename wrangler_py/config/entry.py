@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wrangler_py.config import limits
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Sections
 from wrangler_py.config.model import Problem
 from wrangler_py.config.positions import FieldPath

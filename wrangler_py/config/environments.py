@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from wrangler_py.config import keys, limits
+from wrangler_py.config import keys
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.jsvalues import is_object
 from wrangler_py.config.positions import FieldPath
 from wrangler_py.config.problems import Report, nearest

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wrangler_py.config import limits, worker_fields
+from wrangler_py.config import limits_and_texts as limits
+from wrangler_py.config import worker_fields
 from wrangler_py.config.bindings import QUEUE, SECRET, VARIABLE, Named, check_unique, read_unsupported
 from wrangler_py.config.entry import check_script, read_main
 from wrangler_py.config.environments import Sections, check_known_fields, choose

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from wrangler_py.config.jsvalues import js_stringify
-from wrangler_py.config.limits import unexpected_field
+from wrangler_py.config.limits_and_texts import unexpected_field
 from wrangler_py.config.model import Problem
 from wrangler_py.config.positions import FieldPath, dotted
 from wrangler_py.config.source import Source

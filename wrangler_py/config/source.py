@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wrangler_py.config import jsonc
-from wrangler_py.config.limits import MAX_CONFIG_BYTES, MAX_NESTING
+from wrangler_py.config.limits_and_texts import MAX_CONFIG_BYTES, MAX_NESTING
 from wrangler_py.config.model import Problem
 from wrangler_py.config.positions import FieldPath, Positions, dotted, json_positions, toml_positions
 

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from wrangler_py.config import keys, limits
+from wrangler_py.config import keys
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Field, Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
-from wrangler_py.config.limits import CONSUMER_RANGES, PRODUCER_RANGES, Range
+from wrangler_py.config.limits_and_texts import CONSUMER_RANGES, PRODUCER_RANGES, Range
 from wrangler_py.config.model import Consumer, Producer
 from wrangler_py.config.positions import FieldPath, dotted
 from wrangler_py.config.problems import Report

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wrangler_py.config import dotenv, keys, limits
+from wrangler_py.config import dotenv, keys
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Section, Sections
 from wrangler_py.config.jsvalues import js_stringify
 from wrangler_py.config.model import Problem

@@ -7,7 +7,8 @@ import datetime
 import re
 from typing import Any
 
-from wrangler_py.config import keys, limits
+from wrangler_py.config import keys
+from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
 from wrangler_py.config.model import DevSettings

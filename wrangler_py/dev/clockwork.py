@@ -8,7 +8,7 @@ import sqlite3
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.dev.crons import SessionCrons
-from wrangler_py.dev.workers import WorkerSet
+from wrangler_py.dev.hosted_workers import WorkerSet
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker

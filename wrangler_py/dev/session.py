@@ -23,6 +23,7 @@ from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
 from wrangler_py.dev.clockwork import Clockwork
 from wrangler_py.dev.control import clock_calls, cron_calls, queue_calls
 from wrangler_py.dev.crons import SessionCrons
+from wrangler_py.dev.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.dev.hotkeys import box, hotkeys
 from wrangler_py.dev.neighbours import Neighbours
 from wrangler_py.dev.options import DevOptions, state_folder
@@ -30,7 +31,6 @@ from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.times import iso
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
-from wrangler_py.dev.workers import HostedWorker, WorkerSet
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import multiple_consumers

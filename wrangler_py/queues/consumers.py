@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from wrangler_py.clock import Clock
-from wrangler_py.config.limits import own_dead_letter_queue
+from wrangler_py.config.limits_and_texts import own_dead_letter_queue
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.broker import Broker

@@ -18,11 +18,12 @@ from functools import partial
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import consumers, leases, limits, tables
+from wrangler_py.queues import consumers, limits, tables
+from wrangler_py.queues import pull_leases as leases
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumers import PullSettings
-from wrangler_py.queues.leases import PULL_OWNER, Acked, Doings, PulledMessage
 from wrangler_py.queues.message import Message, QueueMetrics
+from wrangler_py.queues.pull_leases import PULL_OWNER, Acked, Doings, PulledMessage
 from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.store.database import StateError, Store, explain_error
 

@@ -1,4 +1,5 @@
-"""The queues' side of the database: append, claim, settle, next due, counts. All SQL about queues stands here.
+"""The queues' side of the database: append, claim, settle, next due, counts. The SQL of messages and queues in delivery
+stands here; what only the REST API and the commands need stands beside them (admin.py, pull_leases.py, ...).
 
 The functions take the connection of a running transaction (or, for reads, the store), so that several of them can
 share one commit. Times are epoch milliseconds, settings are seconds.

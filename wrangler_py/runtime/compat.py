@@ -14,6 +14,7 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
     "queue_expose_error_codes": ("no_queue_expose_error_codes", "2026-03-12"),
     "queue_consumer_no_wait_for_wait_until": ("queue_consumer_wait_for_wait_until", None),
     "python_no_global_handlers": ("disable_python_no_global_handlers", "2025-08-14"),
+    "python_workers_314": ("no_python_workers_314", "2026-09-08"),  # workers-py, metadata of Python versions
     "python_workflows_implicit_dependencies": ("no_python_workflows_implicit_dependencies", None),
 }
 

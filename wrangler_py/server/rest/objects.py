@@ -9,9 +9,9 @@ from typing import Any
 
 from wrangler_py.queues.admin import Queue, settings_of
 from wrangler_py.queues.consumers import QueueConsumerInfo, settings_object
-from wrangler_py.queues.leases import PulledMessage
 from wrangler_py.queues.message import Message, QueueMetrics, Source
 from wrangler_py.queues.peek import PeekedMessage
+from wrangler_py.queues.pull_leases import PulledMessage
 from wrangler_py.queues.subscriptions import Subscription
 
 
