@@ -161,6 +161,8 @@ def _mark(rule: str, mark: float | None, unit: str) -> str:
 
 
 def _times(value: float) -> str:
+    if math.isinf(value):
+        return "all"  # wpy's own figure is 0
     return f"x{value:.1f}" if value < 100 else f"x{value:.0f}"
 
 

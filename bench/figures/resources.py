@@ -86,7 +86,11 @@ GROUPS = (
         ),
         resident,
     ),
-    Group("idle_cpu", (Line("idle_cpu", "idle CPU of the tree", "% of a core", "times", 2),), idle_cpu),
+    Group(
+        "idle_cpu",
+        (Line("idle_cpu", "idle CPU of the tree", "% of a core", "times", 2, 0.05, moonshot_rule="at most"),),
+        idle_cpu,
+    ),
     Group(
         "disk",
         (
