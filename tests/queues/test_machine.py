@@ -8,6 +8,7 @@ WPY_TEST_EFFORT=20 tries twenty times as long.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from processes import no_file_may_grow
 from wrangler_py.clock import VirtualClock
 from wrangler_py.config.model import Consumer as Settings
 from wrangler_py.queues import broker as broker_module
+from wrangler_py.queues import consumer as consumer_module
 from wrangler_py.queues.message import Batch, BatchOutcome, Retry
 
 from .harness import START_MS, Handler, Room, outgoing
@@ -70,8 +72,10 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.runner = asyncio.Runner()
-        self.patch = mock.patch.object(broker_module, "_SETTLE_AGAIN_S", 0.001)
-        self.patch.start()
+        # What waits for the machine, in real time, does not wait here.
+        self.patches = contextlib.ExitStack()
+        self.patches.enter_context(mock.patch.object(broker_module, "_SETTLE_AGAIN_S", 0.001))
+        self.patches.enter_context(mock.patch.object(consumer_module, "_CUT_OFF_S", 0))
 
     def do(self, work):
         """Run one step and let everything come to rest."""
@@ -315,7 +319,7 @@ class QueueMachine(RuleBasedStateMachine):
             if hasattr(self, "room"):
                 self.runner.run(self.room.close())
             self.runner.close()
-            self.patch.stop()
+            self.patches.close()
             shutil.rmtree(self.folder)
 
     def everything_arrives_in_the_end(self) -> None:
