@@ -114,6 +114,8 @@ class DevSession:
                 self._first.abandon()
             if session is not None:
                 session.close()
+            with contextlib.suppress(sqlite3.Error):  # another process writes: it will do it when it ends
+                store.reclaim_space()
             store.close()
         return 0
 
