@@ -3,6 +3,8 @@
 import ctypes
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -74,19 +76,59 @@ class Project:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
+        stdin: bytes | str | None = None,
     ) -> Done:
         done = subprocess.run(
-            [sys.executable, "-m", "wrangler_py", *arguments],
+            self.command(*arguments),
             cwd=cwd or self.root,
             env=self.environment(env),
-            stdin=subprocess.DEVNULL,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
-            encoding="utf-8",
             timeout=60,
             preexec_fn=before,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in err, err
+        return Done(done.returncode, out, err)
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "wrangler_py", *arguments]
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        """A command that goes on. The test ends it."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.root,
+            env=self.environment(),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=_interruptible,
+            **options,
+        )
+
+    def on_a_terminal(self, *arguments: str, typed: str = "", env: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """A command as a person runs it: its exit code, and what the terminal shows, without colours."""
+        pty = pytest.importorskip("pty")
+        ours, theirs = pty.openpty()
+        kept = {name: value for name, value in self.environment().items() if name != "CI"}
+        kept |= {"TERM": "xterm", "COLUMNS": "200", **(env or {})}
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        process = subprocess.Popen(self.command(*arguments), cwd=self.root, env=kept, **streams)
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        with process:
+            try:
+                while part := os.read(ours, 65536):
+                    shown += part
+            except OSError:  # how Linux says that the other side has gone
+                pass
+        os.close(ours)
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+        return process.returncode, plain.replace("\r\n", "\n")
 
     def queues(self, *arguments: str, **options: Any) -> Done:
         return self.wpy("queues", *arguments, **options)
@@ -96,6 +138,14 @@ class Project:
         """This process's environment without what would change the output, and with `more`."""
         kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         return {**kept, **(more or {})}
+
+    def peek(self, queue: str, *arguments: str) -> list[dict[str, Any]]:
+        """The messages of a queue."""
+        return self.queues("peek", queue, "--json", *arguments).json
+
+    def bodies(self, queue: str) -> list[Any]:
+        """The bodies of the messages of a queue, in the order of delivery."""
+        return [message["body"] for message in self.peek(queue, "-n", "1000")]
 
     def files(self) -> list[str]:
         """Everything there is in the project's folder."""
@@ -116,6 +166,11 @@ def project(tmp_path: Path) -> Project:
     root = tmp_path / "project"
     root.mkdir()
     return Project(root)
+
+
+def _interruptible() -> None:
+    """A child of a process that ignores Ctrl-C, as one in the background of a shell does, gets it all the same."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def without_root_rights() -> None:
