@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import sqlite3
 import threading
 import time
@@ -11,6 +12,8 @@ from datetime import datetime
 import pytest
 from dev_server import DevServer
 
+from wrangler_py.runtime.python.clocked import QUIET_S
+
 START = "2026-03-01T00:00:00Z"
 START_MS = 1_772_323_200_000
 VIRTUAL = ("--worker-clock", "--clock", "virtual", "--now", START)
@@ -18,6 +21,7 @@ VIRTUAL = ("--worker-clock", "--clock", "virtual", "--now", START)
 CONFIG = """
 [vars]
 LOG = "{log}"
+PORT = {port}
 
 [[queues.producers]]
 binding = "JOBS"
@@ -34,7 +38,7 @@ dead_letter_queue = "jobs-dlq"
 crons = {crons}
 """
 WORKER = """
-import asyncio, json, socket, time
+import asyncio, json, os, socket, time
 from datetime import UTC, date, datetime
 from js import Date, Promise, setTimeout
 from pyodide.ffi import run_sync
@@ -59,6 +63,11 @@ def note(env, what, **more):
         file.write(json.dumps({"what": what, "version": VERSION, **times(), **more}) + "\\n")
 
 
+def answered(port):
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        link.recv(1)
+
+
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         path = request.url.partition("/" * 2)[2].partition("/")[2]
@@ -67,6 +76,8 @@ class Default(WorkerEntrypoint):
             await self.env.JOBS.send(argument)
         elif how == "sleep":
             await asyncio.sleep(float(argument))
+        elif how == "exit":
+            os._exit(3)
         elif how == "timeout":
             try:
                 async with asyncio.timeout(float(argument)):
@@ -87,13 +98,16 @@ class Default(WorkerEntrypoint):
             time.sleep(3600)
         elif what == "setTimeout":
             await Promise.new(lambda resolve, reject: setTimeout(resolve, 3_600_000))
+        elif what == "kept":
+            _, self.kept = await asyncio.open_connection("127.0.0.1", self.env.PORT)
+            await asyncio.sleep(3600)
         elif what == "many":
             for n in range(3):
                 await asyncio.sleep(0.25)
                 await self.env.JOBS.send("sent", delaySeconds=60)
         elif what == "thread":
-            await asyncio.to_thread(socket.create_connection, ("127.0.0.1", int(open("port").read())))
-        if what in ("sleep", "block", "setTimeout", "many", "thread"):
+            await asyncio.to_thread(answered, self.env.PORT)
+        if what in ("sleep", "block", "setTimeout", "many", "thread", "kept"):
             note(self.env, what + " done", real=time.monotonic() - real)
 
     async def scheduled(self, controller, env, ctx):
@@ -152,9 +166,10 @@ def seen(note):
 
 @pytest.fixture
 def begin(project):
-    def start(*arguments, crons="[]", timeout=5, code=WORKER, env=None):
-        project.config(CONFIG.format(log=project.folder / "handled.log", crons=crons, timeout=timeout))
-        project.code(code)
+    def start(*arguments, crons="[]", timeout=5, port=0, env=None):
+        log = project.folder / "handled.log"
+        project.config(CONFIG.format(log=log, crons=crons, timeout=timeout, port=port))
+        project.code(WORKER)
         server = DevServer(*arguments, cwd=project.folder, state=project.state, env=env)
         project.servers.append(server)
         return Session(project, server.start())
@@ -249,24 +264,14 @@ def test_a_request_that_sleeps_is_answered_when_the_clock_has_passed(begin):
     assert session.moments == [("timeout", 150)]
 
 
-def test_a_sleep_is_overtaken_by_work_that_is_real(begin):
-    """A handler that waits for a server is waited for: the clock does not go on to the end of another's sleep."""
-    import socket
-
-    session = begin(*VIRTUAL)
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-        (session.project.folder / "port").write_text(str(listener.getsockname()[1]))
-        code = WORKER.replace('open("port")', f'open("{session.project.folder}/port")').replace(
-            'socket.create_connection, ("127.0.0.1", int(', 'answer, ("127.0.0.1", int('
-        )
-        code += (
-            "\n\ndef answer(address):\n    with socket.create_connection(address) as link:\n        link.recv(1)\n"
-            "    note(type('E', (), {'LOG': LOG}), 'answered')\n\n\n"
-            f"LOG = {str(session.log)!r}\n"
-        )
-        mark = session.server.mark()
-        session.project.code(code)
-        session.server.wait_for("Reloaded|reload", after=mark)
+def test_a_handler_that_waits_for_a_server_is_waited_for(begin):
+    """The clock does not go on to the end of another handler's sleep meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        session = begin(*VIRTUAL, port=listener.getsockname()[1])
+        asking = threading.Thread(target=session.get, args=("/sleep/60",))
+        asking.start()
+        session.wait_for_next_event(START_MS + 60_000)
         session.get("/send/thread")
         moving = threading.Thread(target=session.clock, args=("advance",), kwargs={"seconds": 600})
         moving.start()
@@ -275,8 +280,19 @@ def test_a_sleep_is_overtaken_by_work_that_is_real(begin):
         assert session.clock("")["now"] == "2026-03-01T00:00:05Z", "the move waits"
         link.sendall(b"x")
         moving.join(10)
+        asking.join(10)
         link.close()
-    assert session.moments == [("thread", 5), ("answered", 5), ("thread done", 5)]
+    assert session.moments == [("thread", 5), ("thread done", 5)]
+
+
+def test_a_connection_that_is_kept_open_holds_the_clock_up_for_seconds_only(begin):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        session = begin(*VIRTUAL, port=listener.getsockname()[1])
+        session.get("/send/kept")
+        started = time.monotonic()
+        session.clock("advance", seconds=7200)
+        assert QUIET_S <= time.monotonic() - started < QUIET_S + 10
+    assert session.moments == [("kept", 5), ("kept done", 3605)]
 
 
 def test_a_running_clock_is_followed(begin):
@@ -321,6 +337,9 @@ def test_a_reload_and_a_crash_keep_it(begin):
         ("late", 2),
     ]
     assert session.moments[1] == ("sleep done", 7205)
+    assert session.server.get("/exit").status == 500
+    answer = session.get("/")
+    assert (answer["version"], seen(answer), answer["imported"]) == (2, 10_810, START_MS / 1000 + 10_810)
 
 
 def test_an_interpreter_without_the_library_is_told_once_and_keeps_real_time(begin, tmp_path):

@@ -45,6 +45,7 @@ class ClockedProcess(WorkerProcess):
         self._taken = -1
         self._due_ms: int | None = None
         self._besides = ""
+        #: When it last did something but hear of the time (the loop's time).
         self._since = 0.0
         self._timer: Timer | None = None
         self._planned: tuple[int, bool] | None = None
@@ -66,6 +67,7 @@ class ClockedProcess(WorkerProcess):
         if self._follows:
             self._tell()
             self._sent += 1
+            self._stirred()
         super().send(*frame)
 
     def tell_time(self, *, on_the_way: bool) -> None:
@@ -110,17 +112,23 @@ class ClockedProcess(WorkerProcess):
     def _received(self, frame: tuple[Any, ...]) -> None:
         kind = frame[0]
         if kind == frames.WAITING:
-            _, self._due_ms, self._taken, self._besides = frame
-            self._since = self._loop.time()
+            _, due_ms, self._taken, besides = frame
+            if (due_ms, besides) != (self._due_ms, self._besides):  # else it has only heard of the time
+                self._due_ms, self._besides = due_ms, besides
+                self._stirred()
             self._plan()
             self._clocks.news.set()
             return
+        self._stirred()
         if kind == frames.CALL:
             self._taken = -1  # it is awake, and will say so when it has its answer
         super()._received(frame)
         if kind == frames.DONE:
             self._plan()
             self._clocks.news.set()
+
+    def _stirred(self) -> None:
+        self._since = self._loop.time()
 
     def _plan(self) -> None:
         if self._taken != self._sent or self._clock.ahead_ms is not None or self.ended.done():
