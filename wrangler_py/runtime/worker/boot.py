@@ -34,6 +34,7 @@ def run(target: str) -> NoReturn:
     sock = connection.connect(target)
     hub = loop.install()
     link = connection.Connection(sock, hub)
+    _keep_last_words(link)
     try:
         _serve(hub, link, dont_write)
     except BaseException:
@@ -42,6 +43,17 @@ def run(target: str) -> NoReturn:
         link.send_now(frames.FATAL, traceback.format_exc())
         link.flush_all()
         os._exit(1)
+
+
+def _keep_last_words(link) -> None:
+    """os._exit sends what was printed before it, which is what one needs to see."""
+    leave = os._exit
+
+    def _exit(status: int) -> NoReturn:
+        link.flush_all()
+        leave(status)
+
+    os._exit = _exit
 
 
 def _serve(hub, link, dont_write: bool) -> NoReturn:

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from . import frames, outcome
-from .connection import Connection
+from .connection import Connection, end_process
 from .loop import Hub
 
 #: How long the loop may stand still before that is reported, and how often it is reported again (seconds).
@@ -55,6 +55,8 @@ class Watchdog:
                     turns, since, said = hub.turns, time.monotonic(), LIMIT_S
                     if hub.waiting and not self.active:
                         break
+                elif self._connection.server_is_gone():  # and the loop, which would see it, does not turn
+                    end_process()
                 elif (stood := time.monotonic() - since) >= said:
                     said = stood + REPEAT_S
                     self._report(stood)
