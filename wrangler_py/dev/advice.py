@@ -114,8 +114,11 @@ def always_retries(name: str, failures: Sequence[Failure]) -> Advice | None:
     if last.outcome != "ok":
         why = f"{last.outcome}: {last.error}" if last.error else last.outcome
     else:
-        why = f"by {last.reason}" + (f" at {last.where}" if last.where else "")
-    text = f'Queue "{name}": no message of its last {SAME_OUTCOMES} batches was acknowledged, all ended alike ({why}).'
+        why = (last.reason or "a retry") + (f" at {last.where}" if last.where else "")
+    text = (
+        f'Queue "{name}": no message of its last {SAME_OUTCOMES} batches was acknowledged; the last one ended with {why}. '
+        f"wpy queues history {name} shows them all"
+    )
     return Advice("always_retries", name, text)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from wrangler_py import __version__
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.dev.terminal import Terminal
+from wrangler_py.dev.times import span
 
 #: Values longer than this are cut in the table, as in wrangler.
 _VALUE_WIDTH = 40
@@ -58,7 +59,7 @@ def print_crons(terminal: Terminal, upcoming: Sequence[tuple[str, str, int | Non
         return
     terminal.line("Crons (UTC):" if on else "Crons (not fired: --no-cron):")
     rows = [
-        (expression, worker, "never" if at is None else f"{_utc(at)}  (in {_span(at - now_ms)})")
+        (expression, worker, "never" if at is None else f"{_utc(at)}  (in {span(max(0, at - now_ms))})")
         for worker, expression, at in upcoming
     ]
     _table(terminal, ("Expression", "Worker", "Next run"), rows)
@@ -93,13 +94,3 @@ def _table(terminal: Terminal, header: tuple[str, ...], rows: Sequence[tuple[str
 
 def _utc(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _span(ms: int) -> str:
-    seconds = max(0, round(ms / 1000))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            whole, rest = divmod(seconds, size)
-            smaller = {"d": (3_600, "h"), "h": (60, "m"), "m": (1, "s")}[unit]
-            return f"{whole} {unit} {rest // smaller[0]} {smaller[1]}"
-    return f"{seconds} s"

@@ -72,9 +72,20 @@ class HostedWorker:
             ms = round((time.perf_counter() - started) * 1000)
             self._events.emit("worker.reloaded", worker=self.config.name, ms=ms)
         self._loaded_before = True
-        for warning in result.warnings:
+        for warning in (*result.warnings, *(self._missing_handlers() if result.error is None else ())):
             self._events.emit("worker.warned", worker=self.config.name, text=warning)
         return result
+
+    def _missing_handlers(self) -> list[str]:
+        """What the config asks of the code and the code does not have; production accepts it and fails every time."""
+        main, handlers = self.config.main.name, self.runtime.handlers
+        missing = []
+        if self.config.consumers and "queue" not in handlers:
+            queues = ", ".join(consumer.queue for consumer in self.config.consumers)
+            missing.append(f"it consumes {queues}, and {main} has no queue() handler: every batch will fail")
+        if self.config.crons and "scheduled" not in handlers:
+            missing.append(f"it has crons, and {main} has no scheduled() handler: every run will fail")
+        return missing
 
     async def drop_consumers(self, config: WorkerConfig) -> None:
         """Let go of the queues that `config` no longer names."""

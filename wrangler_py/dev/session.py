@@ -26,7 +26,7 @@ from wrangler_py.dev.crons import SessionCrons
 from wrangler_py.dev.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.dev.hotkeys import box, hotkeys
 from wrangler_py.dev.neighbours import Neighbours
-from wrangler_py.dev.options import DevOptions, state_folder
+from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.times import iso
@@ -87,6 +87,8 @@ class DevSession:
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
         self._watcher: Watcher | None = None
+        self._config_refused = False
+        self._moved_port: int | None = None
         self._url = ""
         section = config.workers[0].dev
         self._ip = options.ip or section.ip or "127.0.0.1"
@@ -104,7 +106,9 @@ class DevSession:
             session = open_session(store, self._clock.now_ms())
             self._refuse_second_consumer(store, session)
             sock = bind(self._ip, self._port)
-            self._url = f"http://{_public_host(self._ip)}:{sock.getsockname()[1]}"
+            port = sock.getsockname()[1]
+            self._moved_port = port if self._port is None and port != DEFAULT_PORT else None
+            self._url = f"http://{_public_host(self._ip)}:{port}"
             self._build(store, session)
             server = HttpServer(self._front_door, sock)
             with self._signals():
@@ -226,6 +230,11 @@ class DevSession:
         for worker in self._config.workers:
             for consumer in worker.consumers:
                 other = taken.get(consumer.queue)
+                if other is not None and other.worker == worker.name:
+                    raise StartError(
+                        f'{_names(store, other)} already runs worker "{worker.name}" on this state. '
+                        "Use that one, end it, or give this one its own state with --persist-to FOLDER."
+                    )
                 if other is not None:
                     raise StartError(
                         f"{multiple_consumers(consumer.queue, other.worker, worker.name)}. "
@@ -256,6 +265,8 @@ class DevSession:
                 + ("The REST API takes" if self._options.api_token else "To let them use the REST API, start with")
                 + " a token in WPY_API_TOKEN."
             )
+        if self._moved_port is not None:
+            terminal.info(f"Port {DEFAULT_PORT} is in use, so this session takes {self._moved_port}")
         print_bindings(terminal, config)
         self._crons.set_config(config)
         print_crons(terminal, self._crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
@@ -297,11 +308,11 @@ class DevSession:
         }
 
     def _show_queues(self) -> None:
-        for worker in self._workers.all():
-            for queue in sorted({p.queue for p in worker.config.producers} | set(worker.consumers)):
-                backlog = self._broker.metrics(queue)
-                running = worker.consumers[queue].in_flight if queue in worker.consumers else 0
-                self._terminal.info(f"{queue}: {backlog.backlog_count} message(s), {running} batch(es) running")
+        for name in self._broker.queue_names():
+            backlog = self._broker.metrics(name)
+            consumer = self._workers.consumer(name)
+            running = f", {consumer.in_flight} batches running" if consumer is not None else ", no consumer here"
+            self._terminal.info(f"{name}: {backlog.backlog_count} messages{running}")
 
     # Reload -------------------------------------------------------------------------------------------------------
 
@@ -347,7 +358,11 @@ class DevSession:
             self._say_config_kept([Problem("error", str(error))])
             return
         if config == self._config:
+            if self._config_refused:
+                self._config_refused = False
+                self._terminal.info("The config is in order again; nothing in it has changed")
             return
+        self._config_refused = False
         if config.warnings and config.warnings != self._config.warnings:
             self._terminal.line(format_problems(list(config.warnings), color=self._terminal.style.color))
         self._config = config
@@ -360,6 +375,7 @@ class DevSession:
         self._terminal.line(self._terminal.style("⎔ Config changed and applied", "dim"))
 
     def _say_config_kept(self, problems: list[Problem]) -> None:
+        self._config_refused = True
         self._terminal.line(format_problems(problems, color=self._terminal.style.color))
         self._terminal.error("The changed config was not applied; the one before it stays in force.")
 

@@ -171,10 +171,8 @@ class Terminal:
     def _load_failed(self, e: dict[str, Any]) -> None:
         self.error(f'Worker "{e["worker"]}" could not be loaded:')
         self.line(e["error"].rstrip("\n"))
-        if e.get("serving"):
-            self.line(
-                self.style("The version before it goes on serving. Save the file again once it is mended.", "dim")
-            )
+        serving = "The version before it goes on serving. " if e.get("serving") else ""
+        self.line(self.style(f"{serving}Save the file again once it is mended.", "dim"))
 
     def _reloaded(self, e: dict[str, Any]) -> None:
         self.line(self.style(f'⎔ Reloaded worker "{e["worker"]}" ({e["ms"]}ms)', "dim"))

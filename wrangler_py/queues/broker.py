@@ -82,6 +82,10 @@ class Broker:
         """The queue and its settings, which another process may have changed a moment ago."""
         return tables.find_queue(self._store, name) or self.ensure_queue(name)
 
+    def queue_names(self) -> list[str]:
+        """The names of all queues of the state folder."""
+        return [record.name for record in tables.all_queues(self._store)]
+
     def listen(self, queue: str, listener: WaitingListener) -> None:
         """Tell `listener` of every message that this session lets into `queue`."""
         self._listeners[queue] = listener
