@@ -1,5 +1,8 @@
 """`wpy queues update`, `delete`, `pause-delivery`, `resume-delivery` and `purge` without a session."""
 
+import subprocess
+import sys
+
 import pytest
 
 CONFIG = """
@@ -230,3 +233,38 @@ class TestAQueueThatDoesNotExist:
         assert done.code == 1
         assert 'Queue "email" does not exist.' in done.err
         assert project.files() == []
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="arguments are Unicode there")
+class TestANameThatIsNoText:
+    def run(self, project, *arguments: str | bytes) -> tuple[int, str]:
+        done = subprocess.run([*project.command("queues"), *arguments], cwd=project.root, capture_output=True)
+        return done.returncode, done.stderr.decode()
+
+    @pytest.mark.parametrize("command", NAMING)
+    def test_of_a_queue(self, project, command):
+        code, err = self.run(project, command, b"a\xff", *NAMING[command])
+        assert code == 2
+        assert "is not UTF-8" in err and "Traceback" not in err
+        assert project.files() == []
+
+    def test_in_other_places(self, project):
+        project.queues("create", "q1")
+        for arguments in (
+            ("consumer", "add", "q1", b"\xff"),
+            ("consumer", "http", "add", "q1", "--dead-letter-queue", b"\xff"),
+            ("redrive", "q1", "--all", "--to", b"\xff"),
+            ("tail", b"\xff"),
+        ):
+            code, err = self.run(project, *arguments)
+            assert code == 2, arguments
+            assert "is not UTF-8" in err
+        assert self.run(project, "history", "--message", b"\xff")[0] == 1
+        assert self.run(project, "create", b"\xff")[0] == 1
+
+    def test_one_of_other_letters_is_a_name_like_any(self, project):
+        """In a config names may be anything."""
+        project.toml('[[queues.consumers]]\nqueue = "größe 🚀"\n')
+        assert project.queues("send", "größe 🚀", "1").code == 0
+        assert project.queues("pause-delivery", "größe 🚀").lines[0] == ("Pausing message delivery for queue größe 🚀.")
+        assert project.bodies("größe 🚀") == [1]

@@ -25,7 +25,7 @@ from wrangler_py.cli.output import (
 )
 from wrangler_py.cli.queues_access import changing
 from wrangler_py.cli.queues_inventory import ConsumerEntry, Inventory, QueueEntry, consumer_object, take_inventory
-from wrangler_py.cli.queues_options import JsonOption, name_argument
+from wrangler_py.cli.queues_options import JsonOption, in_unicode, name_argument
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading
 from wrangler_py.queues import limits
 from wrangler_py.queues.consumers import Consumers, ConsumerSpec, ConsumerType, PullSettings, WorkerSettings
@@ -39,11 +39,14 @@ _PULL_COLUMNS = (
 )
 
 QueueNameArgument = Annotated[str, name_argument("QUEUE_NAME", "The queue.")]
-ScriptNameArgument = Annotated[str, typer.Argument(metavar="SCRIPT_NAME", help="The Worker.")]
+ScriptNameArgument = Annotated[str, typer.Argument(metavar="SCRIPT_NAME", help="The Worker.", callback=in_unicode)]
 BatchSizeOption = Annotated[int | None, typer.Option(metavar="NUMBER", help="Messages in a batch at most, 1 to 100.")]
 RetriesOption = Annotated[int | None, typer.Option(metavar="NUMBER", help="Retries of a message at most, 0 to 100.")]
 DeadLetterQueueOption = Annotated[
-    str | None, typer.Option(metavar="QUEUE", help="Where messages without retries left go; created when missing.")
+    str | None,
+    typer.Option(
+        metavar="QUEUE", help="Where messages without retries left go; created when missing.", callback=in_unicode
+    ),
 ]
 RetryDelayOption = Annotated[
     int | None, typer.Option(metavar="SECONDS", help="How long a retry waits unless it says itself, 0 to 86400.")

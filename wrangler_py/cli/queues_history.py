@@ -22,7 +22,7 @@ from wrangler_py.cli.output import (
 )
 from wrangler_py.cli.queues_access import check_exists, session_clock
 from wrangler_py.cli.queues_messages import message_id, state_text, stored_object
-from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue
+from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode
 from wrangler_py.cli.state import ConfigOption, EnvOption, Follower, PersistToOption, Project, find_project, reading
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.dev.times import iso
@@ -48,7 +48,10 @@ _COLORS = {"ack": "green", "retry": "yellow", "dead_letter": "red", "drop": "red
 OptionalQueue = Annotated[
     str | None,
     typer.Argument(
-        metavar="QUEUE", help="The name of the queue; all of them without it.", autocompletion=complete_queue
+        metavar="QUEUE",
+        help="The name of the queue; all of them without it.",
+        autocompletion=complete_queue,
+        callback=in_unicode,
     ),
 ]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wrangler_py.cli.output import CommandError
+from wrangler_py.cli.output import CommandError, printable
 
 
 def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
@@ -25,9 +25,21 @@ def complete_queue(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def in_unicode(value: str | None) -> str | None:
+    """A name as it was given. Raises BadParameter for bytes of the command line that are no text."""
+    if value is not None and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise typer.BadParameter(f"{printable(value)} is not UTF-8") from error
+    return value
+
+
 def name_argument(metavar: str, text: str) -> typer.models.ArgumentInfo:
     """An argument that names a queue."""
-    argument: typer.models.ArgumentInfo = typer.Argument(metavar=metavar, help=text, autocompletion=complete_queue)
+    argument: typer.models.ArgumentInfo = typer.Argument(
+        metavar=metavar, help=text, autocompletion=complete_queue, callback=in_unicode
+    )
     return argument
 
 

@@ -28,7 +28,7 @@ from wrangler_py.cli.queues_access import Queues, changing, check_exists, known_
 from wrangler_py.cli.queues_bodies import as_value
 from wrangler_py.cli.queues_inventory import take_inventory
 from wrangler_py.cli.queues_messages import message_id
-from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, name_argument
+from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode, name_argument
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading
 from wrangler_py.queues import tables
 from wrangler_py.queues.message import Message
@@ -50,7 +50,10 @@ def redrive(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="QUEUE", help="Send all of them there, not back to where they died.", autocompletion=complete_queue
+            metavar="QUEUE",
+            help="Send all of them there, not back to where they died.",
+            autocompletion=complete_queue,
+            callback=in_unicode,
         ),
     ] = None,
     ids: Annotated[
