@@ -110,6 +110,8 @@ class PythonRuntime:
         #: The traceback of the last load that failed while nothing serves, or None.
         self.broken: str | None = None
         self.handlers: tuple[str, ...] = ()
+        #: The flag queue_consumer_no_wait_for_wait_until: a batch is settled when its handler has returned.
+        self._reports_early = False
 
     # Loading ------------------------------------------------------------------------------------------------------
 
@@ -153,6 +155,7 @@ class PythonRuntime:
             return self._load_failed(text, info["files"])
         self._preload = tuple(info["modules"])
         self.handlers = tuple(info["handlers"])
+        self._reports_early = spec["flags"]["queue_consumer_no_wait_for_wait_until"]
         self._swap_in(process)
         self._start_spare()
         warnings = (*info["warnings"], *self._real_time_warning(info))
@@ -287,7 +290,7 @@ class PythonRuntime:
             messages,
             (metrics.backlog_count, metrics.backlog_bytes, metrics.oldest_timestamp_ms),
         )
-        result = await self._finish(process, event, event.done)
+        result = await self._finish(process, event, event.returned if self._reports_early else event.done)
         return batch_outcome(result)
 
     async def scheduled(self, cron: str, time_ms: int, *, wait_until: bool = True) -> ScheduledOutcome:
