@@ -402,6 +402,33 @@ class TestStateTrouble:
         assert "is locked by another program" in done.err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+class TestStreams:
+    def run(self, project, line: str) -> subprocess.CompletedProcess[str]:
+        command = " ".join(f'"{word}"' for word in project.command("queues"))
+        return subprocess.run(
+            ["sh", "-c", line.replace("QUEUES", command)], cwd=project.root, capture_output=True, text=True
+        )
+
+    def test_standard_input_that_is_closed(self, q1):
+        done = self.run(q1, "QUEUES send q1 - <&-")
+        assert done.returncode == 1
+        assert "Standard input cannot be read: it is closed." in done.stderr
+
+    def test_standard_output_that_is_closed(self, q1):
+        assert self.run(q1, "QUEUES send q1 1 >&-").returncode == 0
+        assert len(stored(q1)) == 1
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
+    @pytest.mark.parametrize("command", ["peek q1", "peek q1 --json", "history", "list", "describe q1 --json"])
+    def test_a_full_disk_for_the_output(self, q1, command):
+        q1.queues("send", "q1", "1")
+        done = self.run(q1, f"QUEUES {command} > /dev/full")
+        assert done.returncode == 1
+        assert "The output cannot be written: No space left on device." in done.stderr
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
 def test_a_reader_that_leaves_is_no_crash(q1):
     q1.queues("send", "q1", "1", "--count", "500")
     for command in (("peek", "q1", "-n", "500"), ("peek", "q1", "-n", "500", "--json"), ("send", "q1", "1")):

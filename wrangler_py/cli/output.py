@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import re
 import shutil
 import signal
@@ -64,17 +65,29 @@ def explained(problem: Exception) -> str | None:
 
 def result(text: str = "") -> None:
     """A line of what the command was asked for."""
-    typer.echo(text)
+    _print(text)
 
 
 def result_json(value: Any) -> None:
     """The same for scripts. ASCII only, so that any pipe carries it."""
-    typer.echo(json.dumps(value, indent=2))
+    _print(json.dumps(value, indent=2))
 
 
 def result_json_line(value: Any) -> None:
     """One of several results that come one after another, on a line of its own, and at once."""
-    typer.echo(json.dumps(value))
+    _print(json.dumps(value))
+
+
+def _print(text: str, *, color: bool | None = None) -> None:
+    try:
+        typer.echo(text, color=color)
+    except BrokenPipeError:  # the reader has seen enough: typer ends the command without a word
+        raise
+    except OSError as problem:
+        # What is left in the buffer must not be tried again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        error(f"The output cannot be written: {problem.strerror}.")
+        raise typer.Exit(FAILED) from problem
 
 
 class Progress:
@@ -191,12 +204,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Col
     def line(row: Sequence[str]) -> str:
         return "  ".join(row[i].ljust(wide[i]) for i in shown).rstrip()
 
-    typer.echo(style(line(header), "dim"), color=style.color)
+    _print(style(line(header), "dim"), color=style.color)
     for row in rows:
-        typer.echo(line(row))
+        _print(line(row))
     if left_out:
         hidden = f"(The terminal is too narrow for: {', '.join(left_out)}. --json has everything.)"
-        typer.echo(style(hidden, "dim"), color=style.color)
+        _print(style(hidden, "dim"), color=style.color)
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -293,18 +292,19 @@ def _lines(file: str, content_type: ContentType) -> Iterator[Sequence[Given]]:
 @contextmanager
 def _open(file: str) -> Iterator[Callable[[int], bytes]]:
     """Gives what reads up to so many bytes, and returns what is there. Raises CommandError."""
+    name = "Standard input" if file == "-" else printable(file)
+    if file == "-" and sys.stdin is None:
+        raise CommandError("Standard input cannot be read: it is closed.")
     try:
         descriptor = sys.stdin.fileno() if file == "-" else os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError, AttributeError) as problem:
-        said = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        name = "Standard input" if file == "-" else printable(str(Path(file)))
-        raise CommandError(f"{name} cannot be read: {said}.") from problem
+    except OSError as problem:
+        raise CommandError(f"{name} cannot be read: {problem.strerror}.") from problem
 
     def read(size: int) -> bytes:
         try:
             return os.read(descriptor, size)
         except OSError as problem:
-            raise CommandError(f"{printable(file)} cannot be read: {problem.strerror}.") from problem
+            raise CommandError(f"{name} cannot be read: {problem.strerror}.") from problem
 
     try:
         yield read
