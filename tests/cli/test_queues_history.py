@@ -191,7 +191,7 @@ class TestTail:
 
     def test_before_there_is_a_state(self, project):
         project.toml('[[queues.consumers]]\nqueue = "jobs"\n')
-        with Tail(project, "jobs", "--json") as tail:
+        with Tail(project, "jobs", "--json", "-n", "9") as tail:
             time.sleep(0.5)  # it may look for the state in vain
             record(project, "jobs", acked(1))
             assert json.loads(tail.line())["batch"] == 1
