@@ -32,7 +32,7 @@ _NEGATIVE = re.compile(r"-\.?\d")
 
 def seconds_of(text: str, option: str = "SPAN") -> float:
     """A span such as "90s", "2h", "1h30m", "1.5d" or a plain number of seconds. Raises BadParameter."""
-    from wrangler_py.dev.times import MAX_ADVANCE_S
+    from wrangler_py.session.times import MAX_ADVANCE_S
 
     plain = text.strip().replace(" ", "")
     if plain.startswith("-"):

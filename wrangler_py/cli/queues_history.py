@@ -25,10 +25,10 @@ from wrangler_py.cli.queues_messages import message_id, state_text, stored_objec
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode
 from wrangler_py.cli.state import ConfigOption, EnvOption, Follower, PersistToOption, Project, find_project, reading
 from wrangler_py.dev.style import Style, wants_color
-from wrangler_py.dev.times import iso
 from wrangler_py.queues import browse
 from wrangler_py.queues import history as record
 from wrangler_py.queues.history import BatchRecord, SettledMessage
+from wrangler_py.session.times import iso
 from wrangler_py.store.database import FILE_NAME, StateError, explain_error
 
 #: Batches read at a time.

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wrangler_py.config.model import SessionConfig
-from wrangler_py.dev.times import span
 from wrangler_py.events.record import Event
 from wrangler_py.queues import tables
 from wrangler_py.queues.history import BatchRecord
 from wrangler_py.queues.tables import QueueRecord
+from wrangler_py.session.times import span
 from wrangler_py.store.database import StateError, Store
 from wrangler_py.store.sessions import attachments
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from wrangler_py import __version__
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.dev.terminal import Terminal
-from wrangler_py.dev.times import span
+from wrangler_py.session.times import span
 
 #: Values longer than this are cut in the table, as in wrangler.
 _VALUE_WIDTH = 40

@@ -1,10 +1,9 @@
-"""One `wpy dev` session: builds the rooms from the config, watches files, swaps workers, ends cleanly."""
+"""`wpy dev`: an emulator (session/) with a port, a terminal, hot keys, signals and an eye on the files."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import shutil
 import signal
 import sqlite3
@@ -16,43 +15,29 @@ from pathlib import Path
 
 from wrangler_py.clock import SessionClock, SystemClock
 from wrangler_py.config.load import load_session
-from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
+from wrangler_py.config.model import ConfigError, Problem, SessionConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.advice import Adviser
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
-from wrangler_py.dev.clockwork import Clockwork
-from wrangler_py.dev.control import clock_calls, cron_calls, queue_calls
-from wrangler_py.dev.crons import SessionCrons
-from wrangler_py.dev.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.dev.hotkeys import box, hotkeys
-from wrangler_py.dev.neighbours import Neighbours
 from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
-from wrangler_py.dev.times import iso
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues.broker import Broker
-from wrangler_py.queues.limits import multiple_consumers
-from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.spawn import SpawnedProcess
-from wrangler_py.server.control import ControlApi
-from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
-from wrangler_py.server.rest.door import RestDoor, RestOptions
-from wrangler_py.server.triggers import Triggers
+from wrangler_py.session.emulator import Emulator, EmulatorOptions
+from wrangler_py.session.errors import StartError
+from wrangler_py.session.runtimes import check_languages
+from wrangler_py.session.times import iso
 from wrangler_py.store.database import StateError, Store, open_store
-from wrangler_py.store.sessions import Attachment, Session, attachments, living_sessions, open_session
 
 #: What running handlers get to finish in when the session ends (seconds). The whole end takes less than two.
 END_GRACE_S = 1.0
 #: Addresses that only this machine can reach.
 _LOOPBACK = ("127.", "::1", "localhost")
-
-
-class StartError(Exception):
-    """The session cannot start. The text is for the terminal."""
 
 
 def read_config(options: DevOptions) -> SessionConfig:
@@ -82,7 +67,6 @@ class DevSession:
         self._terminal = terminal
         self._first = first
         self._clock = SessionClock(options.start_ms, frozen=options.virtual_clock)
-        self._worker_clocks = WorkerClocks(self._clock) if options.worker_clock else None
         self._events = EventLog(self._clock)
         self._events.subscribe(terminal.on_event)
         self._stop = asyncio.Event()
@@ -97,80 +81,51 @@ class DevSession:
 
     async def run(self) -> int:
         """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
-        self._check_languages(self._config)
+        check_languages(self._config)
         roots = [worker.root for worker in self._config.workers]
-        folder = state_folder(self._options.persist_to, self._options.cwd, roots)
-        store = open_store(folder)
-        session: Session | None = None
+        store = open_store(state_folder(self._options.persist_to, self._options.cwd, roots))
+        emulator: Emulator | None = None
         try:
-            session = open_session(store, self._clock.now_ms())
-            self._refuse_second_consumer(store, session)
+            emulator = self._emulator = self._make_emulator(store)
             sock = bind(self._ip, self._port)
             port = sock.getsockname()[1]
             self._moved_port = port if self._port is None and port != DEFAULT_PORT else None
             self._url = f"http://{_public_host(self._ip)}:{port}"
-            self._build(store, session)
-            server = HttpServer(self._front_door, sock)
+            self._adviser = Adviser(store, self._terminal.warn)
+            self._events.subscribe(self._adviser.on_event)
+            server = HttpServer(emulator.front_door(self._url), sock)
             with self._signals():
-                await self._serve(server, store, session)
+                await self._serve(server, emulator)
         finally:
             if self._first is not None:
                 self._first.abandon()
-            if session is not None:
-                session.close()
+            if emulator is not None:
+                emulator.close()
             with contextlib.suppress(sqlite3.Error):  # another process writes: it will do it when it ends
                 store.reclaim_space()
             store.close()
         return 0
 
-    def _build(self, store: Store, session: Session) -> None:
-        self._broker = Broker(store, self._clock, self._events, session.id)
-        self._neighbours = Neighbours(store, session.id, self._events)
-        self._broker.on_unheard = self._neighbours.nudge
-        self._workers = WorkerSet(self._make_worker)
-        self._crons = SessionCrons(
-            self._workers,
-            self._clock,
-            self._events,
-            store,
-            on=self._options.crons,
-            catch_up=self._options.cron_catch_up,
+    def _make_emulator(self, store: Store) -> Emulator:
+        options = EmulatorOptions(
+            crons=self._options.crons,
+            cron_catch_up=self._options.cron_catch_up,
+            worker_clock=self._options.worker_clock,
+            allowed_hosts=LOCAL_HOSTS | {self._ip, f"[{self._ip}]"},
+            api_token=self._options.api_token,
         )
-        self._adviser = Adviser(store, self._terminal.warn)
-        self._events.subscribe(self._adviser.on_event)
-        self._clockwork = Clockwork(
-            self._clock, store, self._broker, self._workers, self._crons, self._events, self._worker_clocks
-        )
-        triggers = Triggers(self._crons.run, self._clock)
-        hosts = LOCAL_HOSTS | {self._ip, f"[{self._ip}]"}
-        api_token = self._options.api_token
-        self._rest = RestDoor(RestOptions(store, self._clock, self._events, self._broker, hosts, api_token))
-        token = secrets.token_urlsafe(24)
-        control = ControlApi(
-            token,
-            {
-                **clock_calls(self._clock, self._clockwork),
-                **cron_calls(self._crons),
-                **queue_calls(self._workers, self._rest.look),
-            },
-        )
-        session.announce(self._url, token)
-        self._rest.start()
-        self._front_door = FrontDoor(self._workers, triggers, control, self._events, hosts, self._rest)
-
-    def _make_worker(self, config: WorkerConfig) -> HostedWorker:
-        first, self._first = self._first, None
-        return HostedWorker(config, self._broker, self._clock, self._events, first, self._worker_clocks)
+        emulator = Emulator(self._config, store, self._clock, self._events, options, first=self._first)
+        self._first = None  # the emulator ends it from now on
+        return emulator
 
     # Serving ------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, server: HttpServer, store: Store, session: Session) -> None:
-        background: list[asyncio.Task[None]] = []
+    async def _serve(self, server: HttpServer, emulator: Emulator) -> None:
+        watching: asyncio.Task[None] | None = None
         seen = look(self._watched_folders(), self._is_relevant) if self._options.reload else {}
-        loading = asyncio.create_task(self._workers.apply(self._config))
-        await asyncio.sleep(0)  # let the workers begin; they load while the server starts
-        self._attach(session, self._config)
-        self._print_start(session)
+        loading = asyncio.create_task(emulator.load())
+        await asyncio.sleep(0)  # the workers begin; they load while the server starts
+        self._print_start(emulator)
         await server.start()
         with contextlib.ExitStack() as terminal_state:
             try:
@@ -178,82 +133,26 @@ class DevSession:
                 self._terminal.info(f"Ready on {self._url}")
                 if self._wants_hotkeys():
                     self._print_hotkeys()
-                    terminal_state.enter_context(hotkeys(self._key_actions()))
+                    terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
                 self._terminal.flush()
-                self._crons.start()
-                await self._clockwork.start()
-                background.append(asyncio.create_task(self._broker.watch_retention()))
+                await emulator.start()
                 if self._options.reload:
-                    background.append(asyncio.create_task(self._watch(session, seen)))
+                    watching = asyncio.create_task(self._watch(seen))
                 self._adviser.look(self._config)
                 await self._stop.wait()
             finally:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
                 self._terminal.flush()
-                self._clockwork.close()
-                self._rest.close()
                 loading.cancel()
-                for task in background:
-                    task.cancel()
-                closing = (self._crons.close(END_GRACE_S), self._workers.close(END_GRACE_S), server.stop())
-                await asyncio.gather(*closing)
-                await self._neighbours.close()
-                await asyncio.gather(loading, *background, return_exceptions=True)
+                if watching is not None:
+                    watching.cancel()
+                await emulator.stop(END_GRACE_S, server.stop())
+                await asyncio.gather(*filter(None, (loading, watching)), return_exceptions=True)
                 self._terminal.flush()
-
-    def _attach(self, session: Session, config: SessionConfig) -> None:
-        session.attach(
-            [
-                *(("producer", p.queue, w.name, {"binding": p.binding}) for w in config.workers for p in w.producers),
-                *(
-                    (
-                        "consumer",
-                        c.queue,
-                        w.name,
-                        {
-                            "max_batch_size": c.max_batch_size,
-                            "max_batch_timeout": c.max_batch_timeout,
-                            "max_retries": c.max_retries,
-                            "max_concurrency": c.max_concurrency,
-                            "retry_delay": c.retry_delay,
-                            "dead_letter_queue": c.dead_letter_queue,
-                        },
-                    )
-                    for w in config.workers
-                    for c in w.consumers
-                ),
-            ]
-        )
-
-    def _refuse_second_consumer(self, store: Store, session: Session) -> None:
-        taken = {a.queue: a for a in attachments(store) if a.role == "consumer" and a.session_id != session.id}
-        for worker in self._config.workers:
-            for consumer in worker.consumers:
-                other = taken.get(consumer.queue)
-                if other is not None and other.worker == worker.name:
-                    raise StartError(
-                        f'{_names(store, other)} already runs worker "{worker.name}" on this state. '
-                        "Use that one, end it, or give this one its own state with --persist-to FOLDER."
-                    )
-                if other is not None:
-                    raise StartError(
-                        f"{multiple_consumers(consumer.queue, other.worker, worker.name)}. "
-                        f'{_names(store, other)} already consumes it with worker "{other.worker}". '
-                        "End that session, or give this one its own state with --persist-to FOLDER."
-                    )
-
-    @staticmethod
-    def _check_languages(config: SessionConfig) -> None:
-        for worker in config.workers:
-            if worker.language != "python":
-                raise StartError(
-                    f'Worker "{worker.name}": {worker.main.name} is not Python, and this version of wpy runs Python '
-                    "Workers only. Point `main` at a .py file, or run this worker with `wrangler dev`."
-                )
 
     # Printing -----------------------------------------------------------------------------------------------------
 
-    def _print_start(self, session: Session) -> None:
+    def _print_start(self, emulator: Emulator) -> None:
         terminal, config = self._terminal, self._config
         print_banner(terminal)
         if config.warnings:
@@ -268,15 +167,16 @@ class DevSession:
         if self._moved_port is not None:
             terminal.info(f"Port {DEFAULT_PORT} is in use, so this session takes {self._moved_port}")
         print_bindings(terminal, config)
-        self._crons.set_config(config)
-        print_crons(terminal, self._crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
+        print_crons(terminal, emulator.crons.upcoming(), self._clock.now_ms(), on=self._options.crons)
         if self._clock.frozen:
             terminal.warn(
                 f"The clock stands still at {iso(self._clock.now_ms())}: nothing fires until it is moved "
                 "(wpy clock advance 1h, wpy clock next, wpy clock resume)"
             )
-        if session.recovered:
-            terminal.info(f"{session.recovered} message(s) were in flight when the last session ended; they come again")
+        if emulator.session.recovered:
+            terminal.info(
+                f"{emulator.session.recovered} message(s) were in flight when the last session ended; they come again"
+            )
         terminal.line(terminal.style("⎔ Starting local server...", "dim"))
 
     def _wants_hotkeys(self) -> bool:
@@ -297,20 +197,20 @@ class DevSession:
         for line in box(labels, width):
             self._terminal.line(line)
 
-    def _key_actions(self) -> dict[str, Callable[[], object]]:
+    def _key_actions(self, emulator: Emulator) -> dict[str, Callable[[], object]]:
         return {
             "b": lambda: webbrowser.open(self._url),
-            "s": self._crons.run_all,
-            "q": self._show_queues,
-            "r": lambda: self._spawn(self._reload_all()),
+            "s": emulator.crons.run_all,
+            "q": lambda: self._show_queues(emulator),
+            "r": lambda: self._spawn(self._reload_all(emulator)),
             "c": lambda: self._terminal.line("\x1b[2J\x1b[3J\x1b[H"),
             "x": self._stop.set,
         }
 
-    def _show_queues(self) -> None:
-        for name in self._broker.queue_names():
-            backlog = self._broker.metrics(name)
-            consumer = self._workers.consumer(name)
+    def _show_queues(self, emulator: Emulator) -> None:
+        for name in emulator.broker.queue_names():
+            backlog = emulator.broker.metrics(name)
+            consumer = emulator.workers.consumer(name)
             running = f", {consumer.in_flight} batches running" if consumer is not None else ", no consumer here"
             self._terminal.info(f"{name}: {backlog.backlog_count} messages{running}")
 
@@ -323,19 +223,19 @@ class DevSession:
         folders = {file.parent for file in self._config_files()}
         for config in self._config.workers:
             folders |= source_folders(config.main.parent)
-        for worker in self._workers.all():
+        for worker in self._emulator.workers.all():
             folders |= {Path(file).parent for file in worker.files}
         return folders
 
     def _is_relevant(self, path: Path) -> bool:
         return path.suffix == ".py" or path in self._config_files() or path.name.startswith((".dev.vars", ".env"))
 
-    async def _watch(self, session: Session, seen: Seen) -> None:
+    async def _watch(self, seen: Seen) -> None:
         async def changed(paths: set[Path]) -> None:
             if any(path.suffix != ".py" for path in paths):
-                await self._apply_config(session)
+                await self._apply_config()
             sources = {path for path in paths if path.suffix == ".py"}
-            for worker in self._workers.all():
+            for worker in self._emulator.workers.all():
                 top = worker.config.main.parent
                 if any(path.is_relative_to(top) or str(path) in worker.files for path in sources):
                     await worker.load()
@@ -343,14 +243,14 @@ class DevSession:
         self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen)
         await self._watcher.run()
 
-    async def _reload_all(self) -> None:
-        for worker in self._workers.all():
+    async def _reload_all(self, emulator: Emulator) -> None:
+        for worker in emulator.workers.all():
             await worker.load()
 
-    async def _apply_config(self, session: Session) -> None:
+    async def _apply_config(self) -> None:
         try:
             config = read_config(self._options)
-            self._check_languages(config)
+            check_languages(config)
         except ConfigError as error:
             self._say_config_kept(error.problems)
             return
@@ -366,9 +266,7 @@ class DevSession:
         if config.warnings and config.warnings != self._config.warnings:
             self._terminal.line(format_problems(list(config.warnings), color=self._terminal.style.color))
         self._config = config
-        await self._workers.apply(config)
-        self._attach(session, config)
-        self._crons.set_config(config)
+        await self._emulator.apply(config)
         self._adviser.look(config)
         if self._watcher is not None:
             self._watcher.restart()
@@ -417,14 +315,6 @@ async def _first_done(work: asyncio.Task[None], stop: asyncio.Event) -> None:
             work.result()
     finally:
         stopping.cancel()
-
-
-def _names(store: Store, attachment: Attachment) -> str:
-    """A session in words: where it serves, and which process it is."""
-    for session in living_sessions(store):
-        if session.id == attachment.session_id:
-            return f"The `wpy dev` session {f'at {session.url} ' if session.url else ''}(process {session.pid})"
-    return "Another `wpy dev` session"
 
 
 def _public_host(ip: str) -> str:

@@ -14,10 +14,10 @@ from typing import Any, TextIO
 
 from wrangler_py.dev.options import LogLevel
 from wrangler_py.dev.style import Style, wants_color
-from wrangler_py.dev.times import iso, span
 from wrangler_py.events.record import Event
 from wrangler_py.queues.limits import dropped_message, moving_to_dead_letter_queue
 from wrangler_py.server.front_door import reason
+from wrangler_py.session.times import iso, span
 
 _RANK = {"debug": 0, "info": 1, "log": 1, "warn": 2, "error": 3, "none": 4}
 #: Lines are held back at most this long (seconds).

@@ -53,6 +53,16 @@ class ScheduledOutcome:
     handler: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What became of a (re)load. `error` is the traceback, beginning at the user's frame, or None."""
+
+    error: str | None
+    handlers: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
 class Runtime(Protocol):
     """One worker's code, ready to be called. Calls wait while the code is being (re)loaded."""
 
@@ -100,6 +110,7 @@ __all__ = [
     "ContentType",
     "FetchRequest",
     "FetchResponse",
+    "LoadResult",
     "QueueService",
     "Runtime",
     "ScheduledOutcome",

@@ -15,7 +15,6 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +24,14 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.queues.message import Batch, BatchOutcome, Retry
 from wrangler_py.queues.settlement import CANCELED
-from wrangler_py.runtime.base import FetchRequest, FetchResponse, QueueService, ScheduledOutcome, WorkerError
+from wrangler_py.runtime.base import (
+    FetchRequest,
+    FetchResponse,
+    LoadResult,
+    QueueService,
+    ScheduledOutcome,
+    WorkerError,
+)
 from wrangler_py.runtime.compat import resolve_flags
 from wrangler_py.runtime.python.bindings import BindingCalls
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
@@ -52,16 +58,6 @@ NO_TIME_MACHINE = (
     "--worker-clock: the Worker's Python has no time-machine, so its own time stays real. Install it: "
     '{python} -m pip install "wrangler_py[worker-clock]"'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What became of a (re)load. `error` is the traceback, beginning at the user's frame, or None."""
-
-    error: str | None
-    handlers: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
 
 
 class PythonRuntime:

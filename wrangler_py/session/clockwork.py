@@ -7,13 +7,13 @@ import contextlib
 import sqlite3
 
 from wrangler_py.clock import SessionClock
-from wrangler_py.dev.crons import SessionCrons
-from wrangler_py.dev.hosted_workers import WorkerSet
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import MAX_DELAY_SECONDS
 from wrangler_py.runtime.python.clocked import WorkerClocks
+from wrangler_py.session.crons import SessionCrons
+from wrangler_py.session.hosted_workers import WorkerSet
 from wrangler_py.store.database import StateError, Store
 
 #: How often a worker that is being started is looked at (seconds of real time).

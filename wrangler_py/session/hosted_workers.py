@@ -11,23 +11,15 @@ from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumer import QueueConsumer
-from wrangler_py.runtime.base import Runtime
-from wrangler_py.runtime.python.clocked import WorkerClocks
-from wrangler_py.runtime.python.runtime import LoadResult, PythonRuntime
-from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.runtime.base import LoadResult, Runtime
+from wrangler_py.session.runtimes import MakeRuntime
 
 
 class HostedWorker:
     """One worker: its code, and the queues delivered to it."""
 
     def __init__(
-        self,
-        config: WorkerConfig,
-        broker: Broker,
-        clock: Clock,
-        events: EventLog,
-        first: SpawnedProcess | None = None,
-        clocks: WorkerClocks | None = None,
+        self, config: WorkerConfig, broker: Broker, clock: Clock, events: EventLog, make_runtime: MakeRuntime
     ) -> None:
         self.config = config
         self._broker = broker
@@ -35,7 +27,7 @@ class HostedWorker:
         self._events = events
         self._gate_open = False
         self.consumers: dict[str, QueueConsumer] = {}
-        self.runtime = PythonRuntime(config, broker, events, gate=self._gate, first=first, clocks=clocks)
+        self.runtime = make_runtime(config, self._gate)
         #: The user's source files that the last load imported.
         self.files: tuple[str, ...] = ()
         self._loaded_before = False

@@ -8,11 +8,11 @@ from typing import Any
 
 from wrangler_py.clock import ClockStopped, SessionClock
 from wrangler_py.cron.limits import MAX_TRIGGER_TIME_MS
-from wrangler_py.dev.clockwork import Clockwork
-from wrangler_py.dev.crons import SessionCrons
-from wrangler_py.dev.hosted_workers import WorkerSet
-from wrangler_py.dev.times import IDLE_LIMIT_S, MAX_ADVANCE_S, iso
 from wrangler_py.server.control import Call, CallError
+from wrangler_py.session.clockwork import Clockwork
+from wrangler_py.session.crons import SessionCrons
+from wrangler_py.session.hosted_workers import WorkerSet
+from wrangler_py.session.times import IDLE_LIMIT_S, MAX_ADVANCE_S, iso
 from wrangler_py.store.database import StateError
 
 

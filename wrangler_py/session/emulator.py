@@ -1,0 +1,184 @@
+"""The emulator: the rooms of one session, built from a config, a state folder and a clock, and tied together.
+
+It has no terminal, no signals, no watcher and no port. `wpy dev` puts those around it, and the test kit does not.
+
+Where something new is added:
+
+- what hears every event (a recorder): `_listen`
+- what `env.<BINDING>` reaches (the state of KV, D1, ...): `_open_bindings`
+- what runs a worker (by its language): `_make_runtime`
+- what HTTP reaches beside the workers (an API, a page): `front_door`
+- work that goes on beside the workers (a loop, a sweep): `start`; it ends in `stop`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Collection, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from wrangler_py.clock import SessionClock
+from wrangler_py.config.model import SessionConfig, WorkerConfig
+from wrangler_py.events.record import EventLog
+from wrangler_py.queues.broker import Broker
+from wrangler_py.runtime.python.clocked import WorkerClocks
+from wrangler_py.runtime.python.runtime import PythonRuntime
+from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.server.control import ControlApi
+from wrangler_py.server.front_door import FrontDoor
+from wrangler_py.server.guard import LOCAL_HOSTS
+from wrangler_py.server.rest.door import RestDoor, RestOptions
+from wrangler_py.server.triggers import Triggers
+from wrangler_py.session.attaching import attach, refuse_second_consumer
+from wrangler_py.session.clockwork import Clockwork
+from wrangler_py.session.control import clock_calls, cron_calls, queue_calls
+from wrangler_py.session.crons import SessionCrons
+from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
+from wrangler_py.session.neighbours import Neighbours
+from wrangler_py.session.runtimes import Gate, HostedRuntime, MakeRuntime
+from wrangler_py.store.database import Store
+from wrangler_py.store.sessions import Session, open_session
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorOptions:
+    """How a session differs from the usual one."""
+
+    #: Whether the clock fires crons.
+    crons: bool = True
+    #: Crons that were missed while the machine slept are fired afterwards.
+    cron_catch_up: bool = False
+    #: The workers' own clocks and sleeps follow the session's.
+    worker_clock: bool = False
+    #: Host names that requests to wpy's own paths may be for (server/guard.py).
+    allowed_hosts: Collection[str] = LOCAL_HOSTS
+    #: What the REST API asks of other machines; None: it refuses them.
+    api_token: str | None = None
+
+
+class Emulator:
+    """The rooms of a session. Make it, `load`, `start`; `apply` a changed config; `stop`, `close`.
+
+    `close` must follow, whatever happened in between; it leaves the state folder. The store is the caller's to close.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        store: Store,
+        clock: SessionClock,
+        events: EventLog,
+        options: EmulatorOptions | None = None,
+        *,
+        first: SpawnedProcess | None = None,
+        make_runtime: MakeRuntime | None = None,
+    ) -> None:
+        """`first`: a Python worker process that was already started; the emulator takes it over. `make_runtime`: what
+        runs the workers, instead of what their language asks for.
+
+        Raises StartError (a queue that another session consumes) and StateError.
+        """
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.events = events
+        self.options = options or EmulatorOptions()
+        self._first = first
+        self._tasks: list[asyncio.Task[None]] = []
+        self._make = make_runtime or self._make_runtime
+        self.session: Session = open_session(store, clock.now_ms())
+        try:
+            refuse_second_consumer(store, self.session, config)
+            self._build()
+        except BaseException:
+            self.session.close()
+            raise
+
+    # Rooms --------------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        store, clock, events, options = self.store, self.clock, self.events, self.options
+        self._worker_clocks = WorkerClocks(clock) if options.worker_clock else None
+        self._listen()
+        self.broker = Broker(store, clock, events, self.session.id)
+        self.neighbours = Neighbours(store, self.session.id, events)
+        self.broker.on_unheard = self.neighbours.nudge
+        self._open_bindings()
+        self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make))
+        self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
+        self.clockwork = Clockwork(clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks)
+        self.rest = RestDoor(RestOptions(store, clock, events, self.broker, options.allowed_hosts, options.api_token))
+
+    def _listen(self) -> None:
+        """Subscribe what records or forwards events to `self.events`."""
+
+    def _open_bindings(self) -> None:
+        """Make the simulators behind the bindings of all workers."""
+
+    def _make_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
+        """The runtime of a worker (MakeRuntime)."""
+        first, self._first = self._first, None
+        return PythonRuntime(worker, self.broker, self.events, gate=gate, first=first, clocks=self._worker_clocks)
+
+    def front_door(self, url: str) -> FrontDoor:
+        """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""
+        triggers = Triggers(self.crons.run, self.clock)
+        token = secrets.token_urlsafe(24)
+        control = ControlApi(
+            token,
+            {
+                **clock_calls(self.clock, self.clockwork),
+                **cron_calls(self.crons),
+                **queue_calls(self.workers, self.rest.look),
+            },
+        )
+        self.session.announce(url, token)
+        return FrontDoor(self.workers, triggers, control, self.events, self.options.allowed_hosts, self.rest)
+
+    # Life ---------------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Load the workers and attach them to their queues; what they may not start yet waits for `start`."""
+        self.crons.set_config(self.config)
+        loading = asyncio.create_task(self.workers.apply(self.config))
+        try:
+            await asyncio.sleep(0)  # the workers' processes begin to load, and meanwhile:
+            attach(self.session, self.config)
+            self.rest.start()
+            await loading
+        finally:
+            loading.cancel()
+
+    async def start(self) -> None:
+        """Let the clock drive: crons, retention, and what earlier sessions have left."""
+        self.crons.start()
+        await self.clockwork.start()
+        self._run_beside(self.broker.watch_retention())
+
+    async def apply(self, config: SessionConfig) -> None:
+        """Bring everything in line with a changed config."""
+        self.config = config
+        await self.workers.apply(config)
+        attach(self.session, config)
+        self.crons.set_config(config)
+
+    async def stop(self, grace_s: float, *beside: Awaitable[object]) -> None:
+        """Start nothing more, and give what runs `grace_s` seconds. `beside`: what ends at the same time (the server)."""
+        self.clockwork.close()
+        self.rest.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(self.crons.close(grace_s), self.workers.close(grace_s), *beside)
+        await self.neighbours.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Leave the state folder. Raises StateError when the database refuses (Session.close)."""
+        if self._first is not None:
+            self._first.abandon()
+        self.session.close()
+
+    def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
