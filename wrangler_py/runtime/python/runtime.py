@@ -464,4 +464,5 @@ def batch_outcome(result: dict[str, Any]) -> BatchOutcome:
         retries={message_id: Retry(delay) for message_id, delay in result.get("retries", {}).items()},
         error=result.get("error"),
         calls=result.get("calls", {}),
+        ignored=list(result.get("ignored", ())),
     )

@@ -45,7 +45,7 @@ class Dispatcher:
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._beginning = 0
         self._scheduled = False
-        self._watchdog = Watchdog(hub, connection)
+        self._watchdog = self._make_watchdog()
         self._active = self._watchdog.active
         hub.on_unblocked = self._start_waiting_soon
         hub.on_exit = _report_exit
@@ -62,6 +62,21 @@ class Dispatcher:
             frames.REPLY: self._reply,
             frames.THROW: self._throw,
         }
+
+    # --- what a worker that shares its process with tests does in another way ------------------------------------
+
+    def _make_watchdog(self) -> Any:
+        return Watchdog(self._hub, self._connection)
+
+    def _load_module(self, spec: dict[str, Any]) -> ModuleType:
+        from . import loader
+
+        return loader.load(spec)
+
+    def _describe(self, *of: Any) -> dict[str, Any]:
+        from . import loader
+
+        return loader.describe(self._before, *of)
 
     def on_frame(self, frame: tuple[Any, ...]) -> None:
         self._on[frame[0]](frame)
@@ -82,20 +97,20 @@ class Dispatcher:
             install.configure(self._flags, flags, spec.get("compatibility_date"))
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
             self._env = self._helper.env = env.make_env(spec, self.call)
-            module = loader.load(spec)
+            module = self._load_module(spec)
             legacy = not flags.get("python_no_global_handlers")
             self._handlers = handlers.Handlers(module, spec["main"], self._env, legacy=legacy)
             info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(self._before, spec["main"]))
+            self._connection.send(frames.LOAD_FAILED, text, info | self._describe(spec["main"]))
         except BaseException as error:  # SystemExit too: the process goes on, with nothing to serve
             text = outcome.format_exception(error)
-            self._connection.send(frames.LOAD_FAILED, text, info | loader.describe(self._before, spec["main"], error))
+            self._connection.send(frames.LOAD_FAILED, text, info | self._describe(spec["main"], error))
         else:
             if follows is not None:
                 info["worker_clock"] = follows
-            self._connection.send(frames.LOADED, info | loader.describe(self._before))
+            self._connection.send(frames.LOADED, info | self._describe())
         finally:
             self._hub.may_block = True
 

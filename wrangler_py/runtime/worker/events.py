@@ -20,7 +20,7 @@ from .values import check_names, js_dict, metrics_dict, naive_datetime, nulls
 class Settlement:
     """What a handler said of its batch, in the terms of workerd's QueueEvent (src/workerd/api/queue.c++)."""
 
-    __slots__ = ("ack_all", "acks", "calls", "closed", "retries", "retry_all")
+    __slots__ = ("ack_all", "acks", "calls", "closed", "ignored", "retries", "retry_all")
 
     def __init__(self) -> None:
         self.ack_all = False
@@ -29,6 +29,8 @@ class Settlement:
         self.retries: dict[str, int | None] = {}
         #: id or "*" -> (call, file and line of the user's)
         self.calls: dict[str, tuple[str, tuple[str, int] | None]] = {}
+        #: Calls without effect: (message id or "*", call, the earlier call that stands, file and line of the user's).
+        self.ignored: list[tuple[str, str, str, tuple[str, int] | None]] = []
         #: The result was reported; later calls are lost.
         self.closed = False
 
@@ -36,9 +38,9 @@ class Settlement:
         if self.closed or self.ack_all:
             return
         if self.retry_all is not None:
-            _warn(texts.IGNORED_ON_MESSAGE, "ack", "retryAll", message)
+            self._ignore(message, "ack", "retryAll")
         elif message in self.retries:
-            _warn(texts.IGNORED_ON_MESSAGE, "ack", "retry", message)
+            self._ignore(message, "ack", "retry")
         else:
             self.acks[message] = None
             self.calls[message] = ("ack", outcome.call_site())
@@ -47,9 +49,9 @@ class Settlement:
         if self.closed:
             return
         if self.ack_all:
-            _warn(texts.IGNORED_ON_MESSAGE, "retry", "ackAll", message)
+            self._ignore(message, "retry", "ackAll")
         elif message in self.acks:
-            _warn(texts.IGNORED_ON_MESSAGE, "retry", "ack", message)
+            self._ignore(message, "retry", "ack")
         else:
             self.retries[message] = delay
             self.calls[message] = ("retry", outcome.call_site())
@@ -58,7 +60,7 @@ class Settlement:
         if self.closed:
             return
         if self.retry_all is not None:
-            _warn(texts.IGNORED_ON_BATCH, "ackAll", "retryAll")
+            self._ignore("*", "ackAll", "retryAll")
         else:
             self.ack_all = True
             self.calls["*"] = ("ackAll", outcome.call_site())
@@ -67,12 +69,17 @@ class Settlement:
         if self.closed:
             return
         if self.ack_all:
-            _warn(texts.IGNORED_ON_BATCH, "retryAll", "ackAll")
+            self._ignore("*", "retryAll", "ackAll")
             return
         if delay is None and self.retry_all is not None:
             delay = self.retry_all[0]  # a later call without a delay keeps the earlier one
         self.retry_all = (delay,)
         self.calls["*"] = ("retryAll", outcome.call_site())
+
+    def _ignore(self, message: str, call: str, earlier: str) -> None:
+        self.ignored.append((message, call, earlier, outcome.call_site()))
+        text = texts.IGNORED_ON_BATCH if message == "*" else texts.IGNORED_ON_MESSAGE
+        logs.emit("warn", text.format(call=call, earlier=earlier, id=message))
 
     def result(self) -> dict[str, Any]:
         """RESULT's fields of a queue event."""
@@ -85,11 +92,11 @@ class Settlement:
                 key: (call, None if site is None else f"{outcome.shown(site[0])}:{site[1]}")
                 for key, (call, site) in self.calls.items()
             },
+            "ignored": [
+                (message, call, earlier, None if site is None else f"{outcome.shown(site[0])}:{site[1]}")
+                for message, call, earlier, site in self.ignored
+            ],
         }
-
-
-def _warn(text: str, call: str, earlier: str, message: str = "") -> None:
-    logs.emit("warn", text.format(call=call, earlier=earlier, id=message))
 
 
 def _retry_delay(args: tuple[Any, ...], keywords: dict[str, Any], call: str, on: str) -> int | None:

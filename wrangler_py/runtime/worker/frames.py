@@ -63,7 +63,8 @@ LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compat
 "worker_clock": True the worker's own clock follows CLOCK, and LOADED's info says under "worker_clock" whether it can.
 
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
-"acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)}}, for SCHEDULED
+"acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)},
+"ignored": [(id or "*", call, earlier call that stands, "file:line" or None)]}, for SCHEDULED
 also {"no_retry": bool, "handler": bool}; for FETCH {"outcome", "error"} where error is the text that a client sees with
 a 500 when no RESPONSE was sent before.
 """

@@ -207,6 +207,11 @@ class Hub(WebLoop):
         while True:
             self._run_once()
 
+    def complete(self, awaitable: Any) -> Any:
+        """Block the caller until `awaitable` is done, on whichever face of the loop he runs; its result."""
+        loop = events._get_running_loop() or self
+        return loop.run_until_complete(awaitable)
+
     def block_on(self, future: asyncio.Future) -> None:
         """Turn the loop until `future` is done, as if the caller were suspended.
 
@@ -337,8 +342,7 @@ def run_sync(awaitable: Awaitable[Any]) -> Any:
         if asyncio.iscoroutine(awaitable):
             awaitable.close()  # or Python complains that it was never awaited, which hides the real message
         raise RuntimeError(NO_SUSPENDER)
-    loop = events._get_running_loop() or hub
-    return loop.run_until_complete(awaitable)
+    return hub.complete(awaitable)
 
 
 def can_run_sync() -> bool:
