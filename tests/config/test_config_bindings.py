@@ -10,16 +10,16 @@ from wrangler_py.config.model import UnsupportedBinding
 # field, TOML, kind in wrangler's words, name in env, where
 BINDINGS = [
     ("kv_namespaces", '[[kv_namespaces]]\nbinding = "B"\nid = "x"\n', "KV Namespace", "kv_namespaces[0]"),
-    ("r2_buckets", '[[r2_buckets]]\nbinding = "B"\nbucket_name = "x"\n', "R2 Bucket", "r2_buckets[0]"),
+    ("r2_buckets", '[[r2_buckets]]\nbinding = "B"\nbucket_name = "xxx"\n', "R2 Bucket", "r2_buckets[0]"),
     ("d1_databases", '[[d1_databases]]\nbinding = "B"\n', "D1 Database", "d1_databases[0]"),
     (
         "durable_objects",
-        '[[durable_objects.bindings]]\nname = "B"\nclass_name = "C"\n',
+        '[[durable_objects.bindings]]\nname = "B"\nclass_name = "C"\nscript_name = "s"\n',
         "Durable Object",
         "durable_objects.bindings[0]",
     ),
     ("services", '[[services]]\nbinding = "B"\nservice = "x"\n', "Worker", "services[0]"),
-    ("workflows", '[[workflows]]\nbinding = "B"\nname = "w"\n', "Workflow", "workflows[0]"),
+    ("workflows", '[[workflows]]\nbinding = "B"\nname = "w"\nclass_name = "W"\n', "Workflow", "workflows[0]"),
     ("ai", '[ai]\nbinding = "B"\n', "AI", "ai"),
     ("browser", '[browser]\nbinding = "B"\n', "Browser Run", "browser"),
     ("images", '[images]\nbinding = "B"\n', "Images", "images"),
@@ -33,7 +33,7 @@ BINDINGS = [
         "AI Search Namespace",
         "ai_search_namespaces[0]",
     ),
-    ("hyperdrive", '[[hyperdrive]]\nbinding = "B"\n', "Hyperdrive Config", "hyperdrive[0]"),
+    ("hyperdrive", '[[hyperdrive]]\nbinding = "B"\nid = "h"\n', "Hyperdrive Config", "hyperdrive[0]"),
     (
         "analytics_engine_datasets",
         '[[analytics_engine_datasets]]\nbinding = "B"\n',
@@ -51,11 +51,16 @@ BINDINGS = [
     ("pipelines", '[[pipelines]]\nbinding = "B"\n', "Pipeline", "pipelines[0]"),
     (
         "secrets_store_secrets",
-        '[[secrets_store_secrets]]\nbinding = "B"\n',
+        '[[secrets_store_secrets]]\nbinding = "B"\nstore_id = "s"\nsecret_name = "n"\n',
         "Secrets Store Secret",
         "secrets_store_secrets[0]",
     ),
-    ("ratelimits", '[[ratelimits]]\nname = "B"\n', "Rate Limit", "ratelimits[0]"),
+    (
+        "ratelimits",
+        '[[ratelimits]]\nname = "B"\nnamespace_id = "1"\nsimple = { limit = 1, period = 10 }\n',
+        "Rate Limit",
+        "ratelimits[0]",
+    ),
     ("version_metadata", '[version_metadata]\nbinding = "B"\n', "Worker Version Metadata", "version_metadata"),
     ("worker_loaders", '[[worker_loaders]]\nbinding = "B"\n', "Worker Loader", "worker_loaders[0]"),
     ("vpc_services", '[[vpc_services]]\nbinding = "B"\n', "VPC Service", "vpc_services[0]"),

@@ -9,6 +9,8 @@ from config_project import Project
 
 from wrangler_py.config import keys
 from wrangler_py.config import limits_and_texts as limits
+from wrangler_py.config.binding_checks import ASSETS, RULES, EntryRules
+from wrangler_py.config.binding_values import READERS
 
 EXAMPLE = Path(__file__).parents[2] / "wrangler.toml.example"
 
@@ -29,11 +31,18 @@ def test_it_loads_without_a_warning(project: Project, env: str | None):
 def test_what_is_switched_off_is_valid_too(project: Project):
     project.write("wrangler.toml", uncommented(EXAMPLE.read_text()))
     session = project.load()
-    assert sorted(w.field for w in session.warnings) == [
+    unserved = {binding.field for binding in session.workers[0].unsupported}
+    assert sorted(w.field for w in session.warnings if w.field not in unserved) == [
         "queues.consumers[0].visibility_timeout_ms",
         "queues.producers[0].delivery_delay",
         "secrets",
     ]
+
+
+def binding_fields(section: str, rules: EntryRules) -> list[str]:
+    known = [rule.name for rule in rules.fields] if rules.known is None else rules.known
+    within = "bindings." if section == "durable_objects" else ""
+    return [f"{within}{field}" for field in known]
 
 
 def fields_read() -> list[str]:
@@ -47,6 +56,11 @@ def fields_read() -> list[str]:
         *(f"queues.{key}" for key in keys.QUEUES),
         *(f"queues.producers.{key}" for key in keys.PRODUCER),
         *(f"queues.consumers.{key}" for key in keys.CONSUMER),
+        *keys.BUNDLING,
+        *keys.BUNDLING_TOP_LEVEL_ONLY,
+        *(f"{section}.{key}" for section, rules in RULES.items() for key in binding_fields(section, rules)),
+        *(f"assets.{key}" for key in ASSETS),
+        *READERS,
     ]
 
 

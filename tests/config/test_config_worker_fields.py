@@ -1,10 +1,12 @@
 """name, main, compatibility, triggers, dev, and the fields that only get a word of warning."""
 
 import datetime
+from dataclasses import replace
 
 import pytest
 from config_project import BODY_LINE, HEAD, Project
 
+from wrangler_py.config.binding_types import Bundling, Rule
 from wrangler_py.config.model import DevSettings
 
 REST = 'main = "src/entry.py"\ncompatibility_date = "2026-01-01"\ncompatibility_flags = ["python_workers"]\n'
@@ -330,10 +332,46 @@ def test_fields_that_only_matter_for_a_deployment_are_silent(project: Project):
     assert project.worker().name == "app"
 
 
-def test_how_javascript_is_bundled_cannot_be_set_yet(project: Project):
+def test_how_javascript_is_bundled(project: Project):
+    body = (
+        'tsconfig = "t.json"\nminify = true\nalias = { a = "./b.ts" }\n'
+        '[[rules]]\ntype = "Text"\nglobs = ["**/*.sql"]\n[define]\nX = "1"\n'
+        '[env.staging]\nname = "staging"\nminify = false\ndefine = { X = "2" }\n'
+    )
     project.write("x.ts", "")
-    project.write("wrangler.toml", HEAD.replace("src/entry.py", "x.ts") + 'tsconfig = "t.json"\n[define]\nX = "1"\n')
-    assert project.warnings() == ['wpy does not apply "tsconfig" yet.', 'wpy does not apply "define" yet.']
+    project.write("wrangler.toml", HEAD.replace("src/entry.py", "x.ts") + body)
+    bundling = project.worker().bundling
+    assert bundling == Bundling(
+        rules=(Rule("Text", ("**/*.sql",)),),
+        define={"X": "1"},
+        alias={"a": "./b.ts"},
+        minify=True,
+        tsconfig=project.root / "t.json",
+    )
+    staging = project.worker(env="staging").bundling
+    assert staging == replace(bundling, define={"X": "2"}, minify=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("[rules.x]\n", 'The field "rules" should be an array but got {"x":{}}.'),
+        ("define = { X = 1 }\n", 'The field "define.X" should be a string but got 1.'),
+        ("alias = []\n", 'The field "alias" should be an object but got [].'),
+        (
+            'rules = [{ type = "Text" }]\n',
+            'Expected "rules[0].globs" to be an array of strings but got undefined',
+        ),
+        (
+            'rules = [{ type = "Wasm", globs = [] }]\n',
+            'bindings should have a string "type" field, which contains one of "ESModule", "CommonJS", '
+            '"CompiledWasm", "Text", or "Data".',
+        ),
+    ],
+)
+def test_faulty_bundling(project: Project, body: str, text: str):
+    project.toml(body)
+    assert project.errors() == [text]
 
 
 @pytest.mark.parametrize(

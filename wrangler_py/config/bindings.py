@@ -1,23 +1,29 @@
-"""Bindings other than queues: which there are, what they are called in `env`, and which names clash.
+"""Bindings other than queues: which there are, what they are called in `env`, who serves them, and which names clash.
 
-wpy cannot serve these yet. Each is named in a warning, so that a missing `env.X` surprises nobody.
+A kind that the Worker's runtime cannot serve is named in a warning, so that a missing `env.X` surprises nobody. The one
+place where a kind becomes served is `Kind.served`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from wrangler_py.config import limits_and_texts as limits
+from wrangler_py.config.binding_checks import check_entry
+from wrangler_py.config.binding_values import READERS, typed_value
 from wrangler_py.config.environments import Field, Section, Sections
 from wrangler_py.config.jsvalues import js_stringify
 from wrangler_py.config.model import UnsupportedBinding
 from wrangler_py.config.positions import FieldPath, dotted
+from wrangler_py.config.problems import Report
 
 #: `list`: an array of tables. `bindings`: a table with such an array in it. `one`: a single table.
 #: `files`: a table from names to files.
 Shape = Literal["list", "bindings", "one", "files"]
+Language = Literal["python", "javascript"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,14 @@ class Kind:
     inherited: bool = False
     #: False for what a Worker is connected to without seeing it in `env`.
     in_env: bool = True
+    #: The languages of the Workers that are served this kind.
+    served: frozenset[Language] = frozenset()
+
+
+#: For `Kind.served`.
+PYTHON: frozenset[Language] = frozenset({"python"})
+JAVASCRIPT: frozenset[Language] = frozenset({"javascript"})
+BOTH = PYTHON | JAVASCRIPT
 
 
 #: wrangler's `friendlyBindingNames` in its order, and three connections that are no bindings.
@@ -77,10 +91,10 @@ KINDS = {
 QUEUE = "Queue"
 VARIABLE = "Environment Variable"
 SECRET = "Secret"
-#: The two kinds that wpy serves stand behind these in wrangler's list.
-_SERVED = {"send_email": QUEUE, "unsafe": VARIABLE}
+#: Queues and variables are no kinds of this table; they stand behind these in wrangler's list.
+_BESIDES = {"send_email": QUEUE, "unsafe": VARIABLE}
 #: In which order wrangler lists the kinds that share a name.
-_ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _SERVED.get(key)) if name] + [SECRET]
+_ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _BESIDES.get(key)) if name] + [SECRET]
 _TOP_LEVEL_ONLY = {key for key, kind in KINDS.items() if kind.shape == "files"}
 
 
@@ -93,15 +107,28 @@ class Named:
     path: FieldPath
 
 
-def read_unsupported(sections: Sections) -> tuple[list[UnsupportedBinding], list[Named]]:
-    """The bindings that wpy cannot serve, each with its warning, and the names they take in `env`."""
-    unsupported: list[UnsupportedBinding] = []
-    named: list[Named] = []
+@dataclass(slots=True)
+class Bindings:
+    """What a config binds besides queues, variables and secrets."""
+
+    #: For the fields of WorkerConfig that are named like the sections.
+    values: dict[str, Any] = field(default_factory=dict)
+    unsupported: list[UnsupportedBinding] = field(default_factory=list)
+    #: Every name taken in `env`.
+    named: list[Named] = field(default_factory=list)
+
+
+def read_bindings(sections: Sections, language: Language, root: Path, environ: Mapping[str, str]) -> Bindings:
+    """Check the bindings in each section and read them from the one that counts.
+
+    `root`: the config's folder. `environ`: where a Hyperdrive's local connection string may be set.
+    """
+    found = Bindings()
     for key, kind in KINDS.items():
         for section in sections.each():
-            found = section.get(key)
-            if found is not None:
-                _check_shape(section, key, kind, found)
+            given = section.get(key)
+            if given is not None:
+                _check_shape(section, key, kind, given)
         if key in _TOP_LEVEL_ONLY:
             chosen = sections.top.get(key)
         else:
@@ -109,17 +136,59 @@ def read_unsupported(sections: Sections) -> tuple[list[UnsupportedBinding], list
         if chosen is None:
             continue
         report = sections.active.report
+        if key in READERS:
+            _read_values(found, key, kind, chosen, root, environ)
+        served = language in kind.served
         for name, path in _names(kind, chosen):
-            unsupported.append(UnsupportedBinding(kind.friendly, name, dotted(path)))
-            if not kind.in_env:
-                report.warning(f'wpy does not serve the {kind.friendly} "{name}" yet.', path)
-                continue
-            if key == "assets" and not _asset_binding(chosen.value):
-                report.warning("wpy does not serve static assets yet: only the Worker answers.", path)
-                continue
-            report.warning(limits.unsupported_binding(kind.friendly, name), path)
-            named.append(Named(name, kind.friendly, path))
-    return unsupported, named
+            in_env = kind.in_env and (key != "assets" or _asset_binding(chosen.value))
+            if in_env:
+                found.named.append(Named(name, kind.friendly, path))
+            if not served:
+                found.unsupported.append(UnsupportedBinding(kind.friendly, name, dotted(path)))
+                report.warning(_unserved_text(kind, name, in_env), path)
+        if served:
+            _warn_of_remote(report, kind, chosen)
+    _check_distinct_workflows(sections)
+    return found
+
+
+def _unserved_text(kind: Kind, name: str, in_env: bool) -> str:
+    if not kind.in_env:
+        return f'wpy does not serve the {kind.friendly} "{name}" yet.'
+    if not in_env:
+        return "wpy does not serve static assets yet: only the Worker answers."
+    return limits.unsupported_binding(kind.friendly, name)
+
+
+def _read_values(found: Bindings, key: str, kind: Kind, chosen: Field, root: Path, environ: Mapping[str, str]) -> None:
+    values = [
+        value
+        for entry, _ in _entries(kind, chosen)
+        if isinstance(entry, dict) and (value := typed_value(key, entry, root, environ)) is not None
+    ]
+    if kind.shape != "one":
+        found.values[key] = tuple(values)
+    elif values:
+        found.values[key] = values[0]
+
+
+def _warn_of_remote(report: Report, kind: Kind, chosen: Field) -> None:
+    for entry, path in _entries(kind, chosen):
+        if isinstance(entry, dict) and entry.get("remote") is True:
+            report.warning(limits.remote_binding(dotted(path), kind.friendly), (*path, "remote"), "remove `remote`")
+
+
+def _check_distinct_workflows(sections: Sections) -> None:
+    """wrangler: validateUniqueNameProperty."""
+    for section in sections.each():
+        given = section.get("workflows")
+        entries = given.value if given is not None and isinstance(given.value, list) else []
+        names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+        twice = [name for name in dict.fromkeys(names) if isinstance(name, str) and names.count(name) > 1]
+        if given is not None and twice:
+            listed = '", "'.join(twice)
+            text = f'"{section.name_of("workflows")}" bindings must have unique "name" values; duplicate(s) found: "{listed}"'
+            section.report.error(text, given.path)
 
 
 def _asset_binding(assets: Any) -> bool:
@@ -150,7 +219,7 @@ def _names(kind: Kind, found: Field) -> Iterable[tuple[str, FieldPath]]:
 
 
 def _check_shape(section: Section, key: str, kind: Kind, found: Field) -> None:
-    """wrangler's checks, as far as wpy needs them to know the name of every binding."""
+    """wrangler's checks of one section."""
     report, shown = section.report, section.name_of(key)
     value = found.value
     if kind.shape == "list":
@@ -169,6 +238,8 @@ def _check_shape(section: Section, key: str, kind: Kind, found: Field) -> None:
             report.error(f'"{key}" bindings should be objects, but got {js_stringify(entry)}', path)
         elif not isinstance(entry.get(kind.name), str) and kind.friendly != "Assets":
             report.error(limits.binding_without_name(dotted(path), kind.name, entry), path)
+        if isinstance(entry, dict):
+            check_entry(key, report, entry, path)
 
 
 def check_unique(sections: Sections, named: Iterable[Named]) -> None:

@@ -1,6 +1,6 @@
 """Every field that wrangler knows (4.86), and what wpy does with it.
 
-A field is read, or names a binding that wpy cannot serve, or is one of those that a local run has no use for, or
+A field is read, or names a binding, or is one of those that a local run has no use for, or
 belongs to bundling. What stands in none of these lists is unexpected.
 """
 
@@ -11,7 +11,7 @@ from wrangler_py.config.jsvalues import JsType
 # What wpy reads. `wrangler.toml.example` explains each of these; a test holds it to that.
 
 #: A named environment has the top level's value unless it sets its own.
-INHERITED = ("name", "main", "compatibility_date", "compatibility_flags", "triggers")
+INHERITED = ("name", "main", "compatibility_date", "compatibility_flags", "triggers", "migrations")
 #: A named environment has only its own.
 NOT_INHERITED = ("vars", "secrets", "queues")
 TOP_LEVEL_ONLY = ("env", "dev", "legacy_env")
@@ -91,15 +91,12 @@ DEPLOY = (
     "build",
     "limits",
     "placement",
-    "migrations",
     "observability",
     "logpush",
     "upload_source_maps",
     "first_party_worker",
     "compliance_region",
     "cache",
-    "minify",
-    "keep_names",
     "python_modules",
     "cloudchamber",
 )
@@ -116,6 +113,8 @@ BUNDLING = (
     "find_additional_modules",
     "preserve_file_names",
     "base_dir",
+    "minify",
+    "keep_names",
 )
 BUNDLING_TOP_LEVEL_ONLY = ("alias",)
 

@@ -292,3 +292,30 @@ def binding_without_name(at: str, key: str, binding: Any) -> str:
 def unsupported_binding(kind: str, name: str) -> str:
     """(wpy)"""
     return f'wpy cannot serve the {kind} "{name}" yet: env.{name} will be missing.'
+
+
+def not_one_of(field: str, choices: tuple[str, ...], value: Any) -> str:
+    return f'Expected "{field}" field to be one of {js_stringify(choices)} but got {js_stringify(value)}.'
+
+
+BUCKET_NAMES = (
+    "Bucket names must begin and end with an alphanumeric character, only contain lowercase letters, numbers, "
+    "and hyphens, and be between 3 and 63 characters long."
+)
+WORKFLOW_NAMES = (
+    "Workflow names must be 1-64 characters long, start with a letter, number, or underscore, and may only contain "
+    "letters, numbers, underscores, or hyphens."
+)
+
+
+def remote_binding(at: str, kind: str) -> str:
+    """(wpy)"""
+    return f'"{at}" has "remote": wpy runs every {kind} on this machine; nothing reaches Cloudflare.'
+
+
+def no_migrations(file: str, classes: list[str]) -> str:
+    return (
+        f"In your {file} file, you have configured `durable_objects` exported by this Worker ({', '.join(classes)}), "
+        "but no `migrations` for them. This may not work as expected until you add a `migrations` section to your "
+        f"{file} file."
+    )

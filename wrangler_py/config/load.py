@@ -11,7 +11,8 @@ from typing import Any
 
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config import worker_fields
-from wrangler_py.config.bindings import QUEUE, SECRET, VARIABLE, Named, check_unique, read_unsupported
+from wrangler_py.config.bindings import QUEUE, SECRET, VARIABLE, Language, Named, check_unique, read_bindings
+from wrangler_py.config.bundling import read_bundling, read_migrations
 from wrangler_py.config.entry import check_script, read_main
 from wrangler_py.config.environments import Sections, check_known_fields, choose
 from wrangler_py.config.find import find_config, not_found, passed_over
@@ -167,27 +168,46 @@ def _read_worker(
         draft.main = read_main(sections, root, asked.cwd)
     flags = worker_fields.read_compatibility_flags(sections)
     draft.queues = read_queues(sections)
-    unsupported, names = read_unsupported(sections)
+    language: Language = "python"
+    if draft.main is not None and draft.main.suffix not in limits.PYTHON_SUFFIXES:
+        language = "javascript"
+    bindings = read_bindings(sections, language, root, asked.environ)
+    names = bindings.named
+    migrations = read_migrations(sections)
+    own_classes = [o.class_name for o in bindings.values.get("durable_objects", ()) if o.script_name is None]
+    if own_classes and not migrations:
+        entry = {"tag": "v1", "new_sqlite_classes": list(dict.fromkeys(own_classes))}
+        report.warning(
+            limits.no_migrations(source.path.name, own_classes), ("durable_objects",), _migrations_hint(report, entry)
+        )
     variables = read_vars(sections)
     draft.values = {
         "compatibility_date": worker_fields.read_compatibility_date(sections, asked.today),
         "compatibility_flags": flags,
         "environment": asked.environment,
         "crons": worker_fields.read_crons(sections),
-        "unsupported": tuple(unsupported),
+        "unsupported": tuple(bindings.unsupported),
+        "migrations": migrations,
+        "bundling": read_bundling(sections, root),
+        **bindings.values,
         "dev": worker_fields.read_dev(sections),
     }
     names += [Named(p.binding, QUEUE, path) for p, path in draft.queues.producers]
     _read_environment_of_worker(asked, sections, draft, variables, names, var_overrides)
     if draft.main is not None:
-        language = "python" if draft.main.suffix in limits.PYTHON_SUFFIXES else "javascript"
-        worker_fields.warn_of_unserved(sections, language)
+        worker_fields.warn_of_unserved(sections)
         if language == "python" and "python_workers" not in flags:
             setting = report.setting("compatibility_flags", [*flags, "python_workers"])
             hint = f"wpy runs it all the same; to deploy, write {setting}"
             flagged = sections.inherited("compatibility_flags")
             sections.active.report.warning(limits.PYTHON_FLAG, flagged.path if flagged else (), hint)
     return draft
+
+
+def _migrations_hint(report: Report, entry: dict[str, Any]) -> str:
+    if not report.source.is_toml:
+        return f"add {report.setting('migrations', [entry])}"
+    return "add [[migrations]] with " + " and ".join(report.setting(key, value) for key, value in entry.items())
 
 
 def _read_environment_of_worker(

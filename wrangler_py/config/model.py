@@ -11,6 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wrangler_py.config.binding_types import (
+    AnalyticsEngineDataset,
+    Assets,
+    Bundling,
+    D1Database,
+    DurableObjectBinding,
+    Hyperdrive,
+    KvNamespace,
+    Migration,
+    R2Bucket,
+    RateLimit,
+    SecretsStoreSecret,
+    ServiceBinding,
+    Workflow,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Producer:
@@ -91,7 +107,23 @@ class WorkerConfig:
     producers: tuple[Producer, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     crons: tuple[str, ...] = ()
+    kv_namespaces: tuple[KvNamespace, ...] = ()
+    d1_databases: tuple[D1Database, ...] = ()
+    r2_buckets: tuple[R2Bucket, ...] = ()
+    durable_objects: tuple[DurableObjectBinding, ...] = ()
+    migrations: tuple[Migration, ...] = ()
+    workflows: tuple[Workflow, ...] = ()
+    services: tuple[ServiceBinding, ...] = ()
+    assets: Assets | None = None
+    ratelimits: tuple[RateLimit, ...] = ()
+    analytics_engine_datasets: tuple[AnalyticsEngineDataset, ...] = ()
+    hyperdrive: tuple[Hyperdrive, ...] = ()
+    secrets_store_secrets: tuple[SecretsStoreSecret, ...] = ()
+    #: The name in `env` of `version_metadata`.
+    version_metadata: str | None = None
+    #: Of the kinds above too, as long as the Worker's runtime cannot serve them.
     unsupported: tuple[UnsupportedBinding, ...] = ()
+    bundling: Bundling = field(default_factory=Bundling)
     dev: DevSettings = DevSettings()
     #: Every file the result was read from; a session watches them.
     files: tuple[Path, ...] = ()

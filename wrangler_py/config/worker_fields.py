@@ -12,7 +12,6 @@ from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
 from wrangler_py.config.model import DevSettings
-from wrangler_py.config.positions import dotted
 from wrangler_py.config.problems import Report
 
 
@@ -183,7 +182,7 @@ def read_dev(sections: Sections) -> DevSettings:
     return DevSettings(ip=ip, port=None if port is None else int(port))
 
 
-def warn_of_unserved(sections: Sections, language: str) -> None:
+def warn_of_unserved(sections: Sections) -> None:
     """Settings that change what wrangler dev does and that wpy does not follow."""
     report = sections.active.report
     build = sections.inherited("build")
@@ -199,8 +198,3 @@ def warn_of_unserved(sections: Sections, language: str) -> None:
         )
         if is_object(site.value) and isinstance(site.value, dict) and "entry-point" in site.value:
             sections.top.report.warning(limits.SITE_ENTRY_POINT, (*site.path, "entry-point"))
-    if language == "javascript":
-        for key in (*keys.BUNDLING, *keys.BUNDLING_TOP_LEVEL_ONLY):
-            bundling = sections.own(key) if key in keys.NEVER_INHERITED else sections.inherited(key)
-            if bundling is not None and bundling.value not in ({}, [], None):
-                report.warning(f'wpy does not apply "{dotted(bundling.path)}" yet.', bundling.path)
