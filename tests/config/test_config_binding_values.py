@@ -83,7 +83,9 @@ def test_an_environment_has_its_own_bindings_and_inherits_migrations_and_assets(
     assert worker.kv_namespaces == (KvNamespace("OTHER", "OTHER"),)
     assert worker.migrations == (Migration("v1", new_classes=("C",)),)
     assert worker.assets == Assets(project.root / "public")
-    assert 'There is a kv_namespaces binding with name "K" at the top level' in "".join(w.text for w in session.warnings)
+    assert 'There is a kv_namespaces binding with name "K" at the top level' in "".join(
+        w.text for w in session.warnings
+    )
 
 
 def test_objects_without_migrations_are_doubtful(project: Project):

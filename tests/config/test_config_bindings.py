@@ -91,11 +91,11 @@ def test_a_binding_that_is_not_served_is_named_in_one_warning(
 ):
     project.toml(toml)
     session = project.load()
-    assert session.workers[0].unsupported == (UnsupportedBinding(kind, "B", where),)
+    assert session.workers[0].unsupported == (UnsupportedBinding(kind, "B", where, KINDS[field].in_env),)
     [warning] = session.warnings
     assert warning.field == where
     assert f'the {kind} "B"' in warning.text
-    assert ("env.B will be missing" in warning.text) == KINDS[field].in_env
+    assert ("using env.B is an error" in warning.text) == KINDS[field].in_env
 
 
 def test_every_kind_is_in_the_table_above():

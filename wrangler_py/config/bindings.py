@@ -144,7 +144,7 @@ def read_bindings(sections: Sections, language: Language, root: Path, environ: M
             if in_env:
                 found.named.append(Named(name, kind.friendly, path))
             if not served:
-                found.unsupported.append(UnsupportedBinding(kind.friendly, name, dotted(path)))
+                found.unsupported.append(UnsupportedBinding(kind.friendly, name, dotted(path), in_env))
                 report.warning(_unserved_text(kind, name, in_env), path)
         if served:
             _warn_of_remote(report, kind, chosen)

@@ -291,7 +291,7 @@ def binding_without_name(at: str, key: str, binding: Any) -> str:
 
 def unsupported_binding(kind: str, name: str) -> str:
     """(wpy)"""
-    return f'wpy cannot serve the {kind} "{name}" yet: env.{name} will be missing.'
+    return f'wpy cannot serve the {kind} "{name}" yet: using env.{name} is an error.'
 
 
 def not_one_of(field: str, choices: tuple[str, ...], value: Any) -> str:

@@ -60,6 +60,8 @@ class UnsupportedBinding:
     kind: str  # "KV Namespace", "D1 Database", ... in wrangler's words
     name: str  # the name in `env`
     field: str  # where it stands, e.g. `kv_namespaces[0]`
+    #: False for what a Worker is connected to without seeing it in `env`.
+    in_env: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from wrangler_py import __version__
@@ -73,8 +73,42 @@ def _binding_rows(worker: WorkerConfig) -> list[tuple[str, str, str]]:
             text = json.dumps(value, ensure_ascii=False)
             rows.append((f"env.{name} ({_cut(text)})", "Environment Variable", "local"))
     rows += [(f'env.{name} ("(hidden)")', "Environment Variable", "local") for name in worker.secrets]
-    rows += [(f"env.{u.name}", u.kind, "not supported") for u in worker.unsupported]
+    unserved = {u.name for u in worker.unsupported}
+    rows += [(f"env.{name}{value}", kind, "local") for name, value, kind in _resources(worker) if name not in unserved]
+    rows += [(f"env.{u.name}", u.kind, "not supported") for u in worker.unsupported if u.in_env]
     return rows
+
+
+def _resources(worker: WorkerConfig) -> Iterator[tuple[str, str, str]]:
+    """(name in `env`, what it is bound to, kind) of bindings other than queues and variables, in wrangler's order."""
+    for do in worker.durable_objects:
+        defined = f", defined in {do.script_name}" if do.script_name else ""
+        yield do.name, f" ({do.class_name}{defined})", "Durable Object"
+    for workflow in worker.workflows:
+        defined = f", defined in {workflow.script_name}" if workflow.script_name else ""
+        yield workflow.binding, f" ({workflow.class_name}{defined})", "Workflow"
+    for kv in worker.kv_namespaces:
+        yield kv.binding, f" ({kv.id})", "KV Namespace"
+    for d1 in worker.d1_databases:
+        yield d1.binding, f" ({d1.database_name})", "D1 Database"
+    for r2 in worker.r2_buckets:
+        region = f" ({r2.jurisdiction})" if r2.jurisdiction else ""
+        yield r2.binding, f" ({r2.bucket_name}{region})", "R2 Bucket"
+    for hyperdrive in worker.hyperdrive:
+        yield hyperdrive.binding, f" ({hyperdrive.id})", "Hyperdrive Config"
+    for secret in worker.secrets_store_secrets:
+        yield secret.binding, f" ({secret.store_id}/{secret.secret_name})", "Secrets Store Secret"
+    for service in worker.services:
+        entrypoint = f"#{service.entrypoint}" if service.entrypoint else ""
+        yield service.binding, f" ({service.service}{entrypoint})", "Worker"
+    for dataset in worker.analytics_engine_datasets:
+        yield dataset.binding, f" ({dataset.dataset})", "Analytics Engine Dataset"
+    for rate in worker.ratelimits:
+        yield rate.name, f" ({rate.limit} requests/{rate.period}s)", "Rate Limit"
+    if worker.version_metadata:
+        yield worker.version_metadata, "", "Worker Version Metadata"
+    if worker.assets is not None and worker.assets.binding:
+        yield worker.assets.binding, "", "Assets"
 
 
 def _cut(text: str) -> str:

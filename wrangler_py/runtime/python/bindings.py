@@ -1,10 +1,17 @@
-"""What a Python worker's `env.<BINDING>` reaches: turns CALL frames into calls of the simulators, and back."""
+"""What a Python worker's `env.<BINDING>` reaches: turns CALL frames into calls of the simulators, and back.
+
+A new kind of binding has one place on each side: its spec in binding_specs.py and its handler in the table that the
+session gives (`PythonRuntime(handlers=...)`); in the worker's process its maker in runtime/worker/env.py.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Mapping
-from typing import Any
+import traceback
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from wrangler_py.queues.limits import UNKNOWN_INTERNAL_ERROR, QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
@@ -13,25 +20,88 @@ from wrangler_py.runtime.python.process import WorkerProcess
 from wrangler_py.runtime.worker import frames
 
 
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Whose call it is."""
+
+    worker: str
+    binding: str
+    #: The binding's spec (binding_specs.py).
+    spec: Mapping[str, Any]
+    #: The number of the event that it was made in; 0 outside of one.
+    event: int
+    process: WorkerProcess
+
+
+class CallError(Exception):
+    """A call failed: user code gets a JsException of this JavaScript error name ("Error", "TypeError") and message."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+
+
+class BindingHandler(Protocol):
+    """Answers the calls of all bindings of one kind."""
+
+    async def call(self, method: str, args: tuple[Any, ...], context: CallContext) -> Any:
+        """What the call gives: a value that `marshal` carries. Raises CallError for what the binding refuses."""
+        ...
+
+
 class BindingCalls:
     """Answers the calls of one worker's bindings."""
 
-    def __init__(self, queues: QueueService, bindings: Mapping[str, Mapping[str, Any]], *, expose_codes: bool) -> None:
+    def __init__(
+        self,
+        queues: QueueService,
+        bindings: Mapping[str, Mapping[str, Any]],
+        handlers: Mapping[str, BindingHandler],
+        *,
+        worker: str,
+        expose_codes: bool,
+    ) -> None:
+        """`bindings`: the specs, by name. `handlers`: by kind, for all kinds but queues."""
         self._queues = queues
         self._bindings = bindings
+        self._handlers = handlers
+        self._worker = worker
         self._expose_codes = expose_codes
+        self._running: set[asyncio.Task[None]] = set()
 
-    def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
+    def call(
+        self, process: WorkerProcess, call: int, event: int, binding: str, method: str, args: tuple[Any, ...]
+    ) -> None:
         """Answer a call with REPLY or THROW, now or when its work is done."""
         spec = self._bindings.get(binding)
-        if spec is None or spec["kind"] != "queue":
+        kind = "" if spec is None else spec["kind"]
+        handler = self._handlers.get(kind)
+        if spec is None or (kind != "queue" and handler is None):
             process.send(frames.THROW, call, "Error", f"env.{binding} is not a binding that wpy serves")
+        elif handler is not None:
+            context = CallContext(self._worker, binding, spec, event, process)
+            answer = self._answer(process, call, handler.call(method, args, context))
+            task = asyncio.get_running_loop().create_task(answer)
+            self._running.add(task)  # the loop itself keeps only weak references
+            task.add_done_callback(self._running.discard)
         elif method == "send":
             self._send(process, call, spec["queue"], *args)
         elif method == "metrics":
             process.send(frames.REPLY, call, _metrics(self._queues.metrics(spec["queue"])))
         else:
             process.send(frames.THROW, call, "TypeError", f"env.{binding}.{method} is not a function")
+
+    async def _answer(self, process: WorkerProcess, call: int, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            process.send(frames.REPLY, call, await work)
+        except CallError as error:
+            process.send(frames.THROW, call, error.name, error.message)
+        except (OSError, sqlite3.Error) as error:  # the disk is full, the state folder is gone, ...
+            process.send(frames.THROW, call, "Error", f"the state folder refused: {error}")
+        except Exception as error:  # a bug of wpy's: the worker's call must not hang, and we want to hear of it
+            traceback.print_exc()
+            process.send(frames.THROW, call, "Error", f"wpy failed: {type(error).__name__}: {error}")
 
     def _send(
         self,

@@ -26,7 +26,9 @@ _REAP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
 class Calls(Protocol):
     """Who answers what a worker calls on its bindings."""
 
-    def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
+    def call(
+        self, process: WorkerProcess, call: int, event: int, binding: str, method: str, args: tuple[Any, ...]
+    ) -> None:
         """Answer with `process.send(frames.REPLY, call, value)` or `frames.THROW`, now or later."""
         ...
 
@@ -204,8 +206,8 @@ class WorkerProcess(asyncio.Protocol):
     def _received(self, frame: tuple[Any, ...]) -> None:
         kind = frame[0]
         if kind == frames.CALL:
-            _, call, _event, binding, method, args = frame
-            self._calls.call(self, call, binding, method, args)
+            _, call, number, binding, method, args = frame
+            self._calls.call(self, call, number, binding, method, args)
         elif kind == frames.RESPONSE:
             _, number, status, headers, body, more = frame
             event = self.events.get(number)

@@ -33,7 +33,8 @@ from wrangler_py.runtime.base import (
     WorkerError,
 )
 from wrangler_py.runtime.compat import resolve_flags
-from wrangler_py.runtime.python.bindings import BindingCalls
+from wrangler_py.runtime.python.binding_specs import binding_specs
+from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
 from wrangler_py.runtime.python.process import (
     LoadFailed,
@@ -74,12 +75,14 @@ class PythonRuntime:
         wall_limit_s: float = WALL_LIMIT_SECONDS,
         first: SpawnedProcess | None = None,
         clocks: WorkerClocks | None = None,
+        handlers: Mapping[str, BindingHandler] | None = None,
     ) -> None:
-        """`gate` is told when queue batches and crons may start (True) and when they must wait (False). `first` is a
+        """`handlers`: who answers the calls of bindings, by kind (bindings.py). `gate` is told when queue batches and crons may start (True) and when they must wait (False). `first` is a
         process that was already started. `clocks`: the worker's own clock follows this one (`--worker-clock`)."""
         self.name = config.name
         self._config = config
         self._queues = queues
+        self._handlers_of_bindings = handlers or {}
         self._events = events
         self._gate = gate
         self._python = python
@@ -130,7 +133,9 @@ class PythonRuntime:
         if self._clocks is not None:
             spec["worker_clock"] = True
         expose_codes = spec["flags"]["queue_expose_error_codes"]
-        self._calls[process] = BindingCalls(self._queues, spec["bindings"], expose_codes=expose_codes)
+        self._calls[process] = BindingCalls(
+            self._queues, spec["bindings"], self._handlers_of_bindings, worker=self.name, expose_codes=expose_codes
+        )
         try:
             async with asyncio.timeout(_LOAD_TIMEOUT_S):
                 info = await process.load(spec)
@@ -389,11 +394,13 @@ class PythonRuntime:
 
     # What workers say ---------------------------------------------------------------------------------------------
 
-    def call(self, process: WorkerProcess, call: int, binding: str, method: str, args: tuple[Any, ...]) -> None:
+    def call(
+        self, process: WorkerProcess, call: int, event: int, binding: str, method: str, args: tuple[Any, ...]
+    ) -> None:
         """Calls (process.py): each process keeps the bindings it was loaded with."""
         calls = self._calls.get(process)
         if calls is not None:  # else the process was replaced a moment ago, and nobody waits for the answer
-            calls.call(process, call, binding, method, args)
+            calls.call(process, call, event, binding, method, args)
 
     def flush(self, process: WorkerProcess) -> None:
         """Calls (process.py)."""
@@ -439,7 +446,6 @@ class PythonRuntime:
 
 def load_spec(config: WorkerConfig) -> dict[str, Any]:
     """LOAD's spec (worker/frames.py) for a worker."""
-    bindings: Mapping[str, Any] = {p.binding: {"kind": "queue", "queue": p.queue} for p in config.producers}
     return {
         "main": str(config.main),
         "root": str(config.root),
@@ -449,7 +455,7 @@ def load_spec(config: WorkerConfig) -> dict[str, Any]:
         "flags": resolve_flags(config.compatibility_date, config.compatibility_flags),
         "vars": dict(config.vars),
         "secrets": dict(config.secrets),
-        "bindings": bindings,
+        "bindings": binding_specs(config),
     }
 
 

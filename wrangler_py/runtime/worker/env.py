@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NoReturn
 
 from . import texts
@@ -22,6 +24,24 @@ class NotServed:
         raise_js("Error", self._text)
 
 
+#: By kind: the module below this package and its maker, `make(name, spec, call) -> object`. Imported when first needed.
+#: The caller sends a CALL of (name, method, args) and gives the future of its REPLY.
+MAKERS = {
+    "kv": ("bindings.kv", "make"),
+    "d1": ("bindings.d1", "make"),
+    "r2": ("bindings.r2", "make"),
+}
+
+
+def make_binding(name: str, spec: dict[str, Any], call: Caller) -> Any:
+    """The object behind `env.<name>`."""
+    if spec["kind"] not in MAKERS:
+        return NotServed(name, spec.get("what", spec["kind"]))
+    module, maker = MAKERS[spec["kind"]]
+    make: Callable[[str, dict[str, Any], Caller], Any] = getattr(import_module(f".{module}", __package__), maker)
+    return make(name, spec, call)
+
+
 def make_env(spec: dict[str, Any], call: Caller) -> JsObject:
     """The env of a LOAD. Text variables are str, JSON ones are JavaScript values."""
     flags = spec.get("flags") or {}
@@ -29,6 +49,8 @@ def make_env(spec: dict[str, Any], call: Caller) -> JsObject:
     values: dict[str, Any] = {name: to_js_value(value) for name, value in (spec.get("vars") or {}).items()}
     values.update(spec.get("secrets") or {})
     for name, binding in (spec.get("bindings") or {}).items():
-        kind = binding["kind"]
-        values[name] = QueueBinding(name, call, default_type) if kind == "queue" else NotServed(name, kind)
+        if binding["kind"] == "queue":
+            values[name] = QueueBinding(name, call, default_type)
+        else:
+            values[name] = make_binding(name, binding, call)
     return make_object(values)

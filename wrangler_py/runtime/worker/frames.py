@@ -59,7 +59,8 @@ Worker to server:
 
 LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compatibility_date": str or None,
 "compatibility_flags": [str], "flags": {compat flag name with underscores: bool} (already decided by the server),
-"vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name}}}. With
+"vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name} or a spec of another
+kind (runtime/python/binding_specs.py)}}. With
 "worker_clock": True the worker's own clock follows CLOCK, and LOADED's info says under "worker_clock" whether it can.
 
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
