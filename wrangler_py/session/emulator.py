@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ from wrangler_py.session.control import clock_calls, cron_calls, queue_calls
 from wrangler_py.session.crons import SessionCrons
 from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.neighbours import Neighbours
-from wrangler_py.session.runtimes import Gate, HostedRuntime, MakeRuntime
+from wrangler_py.session.runtimes import Gate, HostedRuntime
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Session, open_session
 
@@ -73,10 +73,12 @@ class Emulator:
         options: EmulatorOptions | None = None,
         *,
         first: SpawnedProcess | None = None,
-        make_runtime: MakeRuntime | None = None,
+        python_runtime: Callable[..., HostedRuntime] = PythonRuntime,
+        session: Session | None = None,
     ) -> None:
-        """`first`: a Python worker process that was already started; the emulator takes it over. `make_runtime`: what
-        runs the workers, instead of what their language asks for.
+        """`first`: a Python worker process that was already started; the emulator takes it over. `python_runtime`:
+        what runs Python workers, called as PythonRuntime is. `session`: the place in a state folder that nobody else can
+        have open.
 
         Raises StartError (a queue that another session consumes) and StateError.
         """
@@ -87,8 +89,9 @@ class Emulator:
         self.options = options or EmulatorOptions()
         self._first = first
         self._tasks: list[asyncio.Task[None]] = []
-        self._make = make_runtime or self._make_runtime
-        self.session: Session = open_session(store, clock.now_ms())
+        self._python_runtime = python_runtime
+        self._alone = session is not None
+        self.session = session or open_session(store, clock.now_ms())
         try:
             refuse_second_consumer(store, self.session, config)
             self._build()
@@ -104,9 +107,10 @@ class Emulator:
         self._listen()
         self.broker = Broker(store, clock, events, self.session.id)
         self.neighbours = Neighbours(store, self.session.id, events)
-        self.broker.on_unheard = self.neighbours.nudge
+        if not self._alone:
+            self.broker.on_unheard = self.neighbours.nudge
         self._open_bindings()
-        self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make))
+        self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
         self.clockwork = Clockwork(clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks)
         self.rest = RestDoor(RestOptions(store, clock, events, self.broker, options.allowed_hosts, options.api_token))
@@ -120,7 +124,8 @@ class Emulator:
     def _make_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
         """The runtime of a worker (MakeRuntime)."""
         first, self._first = self._first, None
-        return PythonRuntime(worker, self.broker, self.events, gate=gate, first=first, clocks=self._worker_clocks)
+        clocks = self._worker_clocks
+        return self._python_runtime(worker, self.broker, self.events, gate=gate, first=first, clocks=clocks)
 
     def front_door(self, url: str) -> FrontDoor:
         """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""
