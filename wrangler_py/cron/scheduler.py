@@ -27,6 +27,7 @@ from wrangler_py.cron.expression import CronExpression, Dialect
 from wrangler_py.cron.limits import CATCH_UP_RUNS, MISSED_AFTER_MS
 from wrangler_py.cron.schedule import MINUTE_MS, QuickSchedule, Schedule
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.trace import Span, current_span, within
 
 #: Why a run was started.
 Trigger = Literal["clock", "catch-up", "manual", "backfill"]
@@ -220,12 +221,15 @@ class CronScheduler:
             "scheduled_ms": scheduled_ms,
             "trigger": trigger,
         }
-        self._events.emit("cron.fired", **particulars)
+        caller = current_span.get()  # a request of one of the trigger endpoints
+        span = Span("cron", cron, *((caller.trace, caller.id) if caller is not None else ()))
+        self._events.emit("cron.fired", **particulars, span=span)
         started_ms = self._clock.now_ms()
         begun = time.perf_counter()
         outcome: Outcome = RunFailed("the run was canceled", "canceled")
         try:
-            outcome = await (run or self._run)(worker, cron, scheduled_ms)
+            with within(span):
+                outcome = await (run or self._run)(worker, cron, scheduled_ms)
         except Exception as error:  # `run` reports what user code does; this is its own failure, and other crons go on
             outcome = RunFailed(f"{type(error).__name__}: {error}")
         finally:
@@ -237,6 +241,7 @@ class CronScheduler:
                 outcome=outcome.outcome,
                 no_retry=outcome.no_retry,
                 error=outcome.error,
+                span=span,
             )
         return outcome
 

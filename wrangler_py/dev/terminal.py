@@ -180,6 +180,9 @@ class Terminal:
     def _store_failed(self, e: dict[str, Any]) -> None:
         self.error(f"Could not {e['doing']}: {e['error']}")
 
+    def _record_failed(self, e: dict[str, Any]) -> None:
+        self.warn(f"The event record: {e['error']}")
+
     def _consumer_failed(self, e: dict[str, Any]) -> None:
         self.error(f'The consumer of queue "{e["queue"]}" failed inside wpy: {e["error"]}. Please report this.')
 
@@ -286,6 +289,7 @@ _PRINTERS: dict[str, _Printer] = {
     "worker.load_failed": Terminal._load_failed,
     "worker.reloaded": Terminal._reloaded,
     "store.failed": Terminal._store_failed,
+    "record.failed": Terminal._record_failed,
     "consumer.failed": Terminal._consumer_failed,
     "consumer.created": Terminal._consumer_set,
     "consumer.updated": Terminal._consumer_set,

@@ -1,7 +1,7 @@
-"""The event record: everything that happens, announced in one place.
+"""Everything that happens, announced in one place.
 
-A room that does something says so with `EventLog.emit`; whoever wants to show it (the terminal, later `wpy tail` and
-the dashboard) subscribes. Emitting is a plain function call and never fails because of a subscriber.
+A room that does something says so with `EventLog.emit`; whoever wants to show or keep it (the terminal, the recorder)
+subscribes. Emitting is a plain function call and never fails because of a subscriber.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wrangler_py.clock import Clock
+from wrangler_py.events.trace import Span, current_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Event:
     at_ms: int
     kind: str
     data: dict[str, Any] = field(default_factory=dict)
+    #: The work that it belongs to.
+    span: Span | None = None
 
 
 Subscriber = Callable[[Event], None]
@@ -43,8 +46,9 @@ class EventLog:
 
         return unsubscribe
 
-    def emit(self, kind: str, **data: Any) -> None:
-        event = Event(self._clock.now_ms(), kind, data)
+    def emit(self, kind: str, *, span: Span | None = None, **data: Any) -> None:
+        """Tell everybody. `span`: the work that the event belongs to, if that is not the one that goes on in this task."""
+        event = Event(self._clock.now_ms(), kind, data, span or current_span.get())
         for subscriber in self._subscribers:
             try:
                 subscriber(event)

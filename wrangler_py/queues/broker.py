@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.trace import current_span
 from wrangler_py.queues import history, limits, tables
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
@@ -113,6 +114,7 @@ class Broker:
         check_limits(messages, delay_seconds, batch=batch)
         now = self._now()
         ids = [os.urandom(16) for _ in messages]
+        span = current_span.get()
         ready: list[int] = []
 
         def operation(connection: sqlite3.Connection) -> QueueMetrics:
@@ -137,6 +139,7 @@ class Broker:
         def stored(metrics: QueueMetrics | None, error: Exception | None) -> None:
             tell(metrics, error)
             if error is None:
+                self._events.emit("message.sent", queue=queue, ids=ids, messages=messages, ready=ready, span=span)
                 self._announce(queue, ready)
             elif isinstance(error, limits.QueueSendError):
                 self._say_failed(f'send to queue "{queue}"', error.cause)

@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.config.model import Consumer as ConsumerSettings
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
@@ -232,7 +233,10 @@ class QueueConsumer:
             return None
         self.pump()  # there may be work for another invocation
         started = self._clock.now_ms()
-        outcome = await self._call(Batch(settings.queue, messages, metrics))
+        span = Span("batch", f"queue {settings.queue}")
+        self._events.emit("batch.started", queue=settings.queue, worker=self.worker, messages=messages, span=span)
+        with within(span):
+            outcome = await self._call(Batch(settings.queue, messages, metrics))
         ms = self._clock.now_ms() - started
         settlements = settle(
             messages,
@@ -252,6 +256,9 @@ class QueueConsumer:
                 outcome=outcome.outcome,
                 error=outcome.error,
                 ms=ms,
+                settlements=settlements,
+                dead_letter_queue=settings.dead_letter_queue,
+                span=span,
             )
         if outcome.outcome == CANCELED:
             self._pause(_CUT_OFF_S)

@@ -159,6 +159,8 @@ class Pulls:
     def _tell(self, doings: Doings) -> None:
         for name in doings.created:
             self._events.emit("queue.created", queue=name)
+        if doings.settled:
+            self._events.emit("pull.settled", settled=doings.settled)
         for queue, dead_letter_queue, settlement in doings.settled:
             kind = _EVENTS.get(settlement.action)
             if kind is not None:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.trace import Span, parse_traceparent, within
 from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
@@ -64,29 +65,37 @@ class FrontDoor:
             if answer is not None:
                 await respond(send, *answer)
                 return
-        if self._rest.serves(path):
-            await self._rest(scope, receive, send)
-            return
-        started = time.perf_counter()
-        if path == "/__scheduled":
-            status, body, content_type = await self._triggers.test_scheduled(scope)
-            await respond(send, status, body, content_type, head=scope["method"] == "HEAD")
-        else:
-            status = await self._fetch(scope, receive, send)
-        self._events.emit(
-            "request.finished",
-            method=scope["method"],
-            path=path,
-            status=status,
-            ms=round((time.perf_counter() - started) * 1000),
-        )
+        with within(_span(scope)) as span:
+            if self._rest.serves(path):
+                await self._rest(scope, receive, send)
+                return
+            started = time.perf_counter()
+            worker = error = None
+            if path == "/__scheduled":
+                status, body, content_type = await self._triggers.test_scheduled(scope)
+                await respond(send, status, body, content_type, head=scope["method"] == "HEAD")
+            else:
+                runtime = self._workers.primary()
+                worker = runtime.name
+                status, error = await self._fetch(runtime, scope, receive, send)
+            self._events.emit(
+                "request.finished",
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round((time.perf_counter() - started) * 1000),
+                worker=worker,
+                error=error,
+                span=span,
+            )
 
-    async def _fetch(self, scope: Scope, receive: Receive, send: Send) -> int:
+    async def _fetch(self, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> tuple[int, str | None]:
+        """Answer with the worker. Returns the status, and what the handler raised."""
         try:
-            response = await self._workers.primary().fetch(await to_fetch_request(scope, receive))
+            response = await runtime.fetch(await to_fetch_request(scope, receive))
         except WorkerError as error:
             await respond(send, 500, error.text)
-            return 500
+            return 500, error.text
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         names = {name.lower() for name, _ in headers}
         empty = scope["method"] == "HEAD" or response.status in (204, 304)
@@ -98,7 +107,7 @@ class FrontDoor:
         body = b"" if empty else response.body
         if stream is None or empty:
             await send({"type": "http.response.body", "body": body})
-            return response.status
+            return response.status, None
         await send({"type": "http.response.body", "body": body, "more_body": True})
         try:
             async for chunk in stream:
@@ -108,7 +117,18 @@ class FrontDoor:
             if closing is not None:
                 await closing()
         await send({"type": "http.response.body", "body": b""})
-        return response.status
+        return response.status, None
+
+
+def _span(scope: Scope) -> Span:
+    """The span of a request; it goes on in the client's trace when a `traceparent` names one."""
+    label = f"{scope['method']} {scope['path']}"
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            parent = parse_traceparent(value.decode("latin-1"))
+            if parent is not None:
+                return Span("request", label, *parent)
+    return Span("request", label)
 
 
 async def to_fetch_request(scope: Scope, receive: Receive) -> FetchRequest:

@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.runtime import PythonRuntime
@@ -56,6 +57,8 @@ class EmulatorOptions:
     allowed_hosts: Collection[str] = LOCAL_HOSTS
     #: What the REST API asks of other machines; None: it refuses them.
     api_token: str | None = None
+    #: How much the record of what happened (events/) keeps; None: nothing is recorded.
+    record: RecordLimits | None = field(default_factory=RecordLimits)
 
 
 class Emulator:
@@ -117,6 +120,8 @@ class Emulator:
 
     def _listen(self) -> None:
         """Subscribe what records or forwards events to `self.events`."""
+        limits = self.options.record
+        self.recorder = None if limits is None else Recorder(self.store.path.parent, self.events, limits)
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
@@ -146,6 +151,8 @@ class Emulator:
 
     async def load(self) -> None:
         """Load the workers and attach them to their queues; what they may not start yet waits for `start`."""
+        if self.recorder is not None:
+            self.recorder.start()
         self.crons.set_config(self.config)
         loading = asyncio.create_task(self.workers.apply(self.config))
         try:
@@ -181,6 +188,8 @@ class Emulator:
 
     def close(self) -> None:
         """Leave the state folder. Raises StateError when the database refuses (Session.close)."""
+        if self.recorder is not None:
+            self.recorder.close()
         if self._first is not None:
             self._first.abandon()
         self.session.close()

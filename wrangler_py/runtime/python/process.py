@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, cast
 
+from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
@@ -61,11 +62,15 @@ class LoadFailed(Exception):
 class PendingEvent:
     """One fetch, queue or scheduled event that runs in a process."""
 
-    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned")
+    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned", "span", "tasks")
 
     def __init__(self, kind: str, label: str, loop: asyncio.AbstractEventLoop) -> None:
         self.kind = kind
         self.label = label
+        #: The work that this is; what the handler sends and prints is its doing.
+        self.span = current_span.get()
+        #: Its waitUntil work that goes on after the handler has returned, and since when (the loop's time).
+        self.tasks: tuple[Span, float] | None = None
         self.response: asyncio.Future[tuple[int, list[tuple[str, str]], bytes, bool]] = loop.create_future()
         self.returned: asyncio.Future[dict[str, Any]] = loop.create_future()
         self.done: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -106,6 +111,9 @@ class WorkerProcess(asyncio.Protocol):
         self._expected_end: str | None = None
         #: Called whenever an event is over.
         self.on_event_over: Callable[[], None] = _nothing
+        #: Called when waitUntil work outlives its handler, and when it is over, with its outcome and error.
+        self.on_tasks: Callable[[PendingEvent, tuple[str, str | None] | None], None] = _ignore
+        self._returned: list[PendingEvent] = []
 
     @property
     def pid(self) -> int:
@@ -196,6 +204,8 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for frame in self._decoder.feed(data):
                 self._received(frame)
+            if self._returned:
+                self._look_at_tasks()
             # Answers to sends leave within this very turn: a worker that sends one by one waits for each of them.
             self._calls.flush(self)
             if self._out:
@@ -207,7 +217,8 @@ class WorkerProcess(asyncio.Protocol):
         kind = frame[0]
         if kind == frames.CALL:
             _, call, number, binding, method, args = frame
-            self._calls.call(self, call, number, binding, method, args)
+            with self._within(number):
+                self._calls.call(self, call, number, binding, method, args)
         elif kind == frames.RESPONSE:
             _, number, status, headers, body, more = frame
             event = self.events.get(number)
@@ -229,16 +240,19 @@ class WorkerProcess(asyncio.Protocol):
             event = self.events.get(frame[1])
             if event is not None and not event.returned.done():
                 event.returned.set_result(frame[2])
+                self._returned.append(event)
         elif kind == frames.DONE:
             event = self.events.pop(frame[1], None)
             if event is not None:
                 self._over(event, frame[2])
         elif kind == frames.LOG:
             _, number, level, text = frame
-            self._log(self._label(number), level, text)
+            with self._within(number):
+                self._log(self._label(number), level, text)
         elif kind == frames.BLOCKED:
             _, number, seconds, where = frame
-            self._blocked(self._label(number), seconds, where)
+            with self._within(number):
+                self._blocked(self._label(number), seconds, where)
         elif kind == frames.HELLO:
             if not self._hello.done():
                 self._hello.set_result(frame[1])
@@ -263,7 +277,23 @@ class WorkerProcess(asyncio.Protocol):
             event.response.exception()
         if event.chunks is not None:
             event.chunks.put_nowait(None)
+        if event.tasks is not None:
+            self.on_tasks(event, (result["outcome"], result.get("error")))
         self.on_event_over()
+
+    def _look_at_tasks(self) -> None:
+        """Of handlers that have returned, some may have left waitUntil work behind."""
+        returned, self._returned = self._returned, []
+        for event in returned:
+            if not event.done.done() and event.span is not None:
+                span = event.span
+                event.tasks = (Span("waitUntil", event.label, span.trace, span.id), self._loop.time())
+                self.on_tasks(event, None)
+
+    def _within(self, number: int) -> within:
+        """What happens inside belongs to a running event."""
+        event = self.events.get(number)
+        return within(None if event is None else event.span)
 
     def _label(self, number: int) -> str:
         event = self.events.get(number)
@@ -335,6 +365,8 @@ class WorkerProcess(asyncio.Protocol):
         events, self.events = list(self.events.values()), {}
         for event in events:
             event.fail(error)
+            if event.tasks is not None:
+                self.on_tasks(event, ("canceled", reason))
         self.on_event_over()
 
 
@@ -350,4 +382,8 @@ def describe_exit(code: int) -> str:
 
 
 def _nothing() -> None:
+    return None
+
+
+def _ignore(*_: object) -> None:
     return None

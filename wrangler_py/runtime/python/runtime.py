@@ -220,6 +220,7 @@ class PythonRuntime:
             if self._clocks is None
             else ClockedProcess(spawned, self, self._worker_printed, self._worker_blocked, self._clocks)
         )
+        process.on_tasks = self._tasks_told
         self._spare = process
         self._background(self._warm(process))
 
@@ -410,6 +411,15 @@ class PythonRuntime:
 
     def _worker_printed(self, label: str, level: str, text: str) -> None:
         self._events.emit("worker.printed", worker=self.name, event=label, level=level, text=text)
+
+    def _tasks_told(self, event: PendingEvent, over: tuple[str, str | None] | None) -> None:
+        assert event.tasks is not None
+        span, since = event.tasks
+        if over is None:
+            self._events.emit("task.started", worker=self.name, span=span)
+        else:
+            ms = round((asyncio.get_running_loop().time() - since) * 1000)
+            self._events.emit("task.finished", worker=self.name, ms=ms, outcome=over[0], error=over[1], span=span)
 
     def _worker_blocked(self, label: str, seconds: float, where: str) -> None:
         self._events.emit("worker.blocked", worker=self.name, event=label, seconds=seconds, where=where)
