@@ -60,7 +60,7 @@ KINDS = {
     "hyperdrive": Kind("Hyperdrive Config"),
     "r2_buckets": Kind("R2 Bucket"),
     "logfwdr": Kind("logfwdr", "bindings", "name", inherited=True),
-    "services": Kind("Worker"),
+    "services": Kind("Worker", served=PYTHON),
     "analytics_engine_datasets": Kind("Analytics Engine Dataset"),
     "text_blobs": Kind("Text Blob", "files"),
     "browser": Kind("Browser Run", "one"),

@@ -1,5 +1,5 @@
-"""Runtime: where user code runs. `fetch`, `queue` and `scheduled`, each returning an outcome; nothing else is
-asked of a runtime, so a Python process and workerd can stand behind the same three calls.
+"""Runtime: where user code runs. `fetch`, `queue`, `scheduled`, and `invoke` for what other Workers call, each returning
+an outcome; nothing else is asked of a runtime, so a Python process and workerd can stand behind the same calls.
 """
 
 from __future__ import annotations
@@ -36,10 +36,25 @@ class FetchResponse:
 class WorkerError(Exception):
     """User code failed, or its process did. `text` is what a client of `fetch` is shown."""
 
-    def __init__(self, text: str, *, outcome: str = "exception") -> None:
+    def __init__(self, text: str, *, outcome: str = "exception", thrown: Any = None) -> None:
+        """`thrown`: the wire value that a calling Worker gets (worker/rpc_values.py), when there is one."""
         super().__init__(text)
         self.text = text
         self.outcome = outcome
+        self.thrown = thrown
+
+
+class RemoteError(Exception):
+    """A call between Workers raised. `thrown` is the wire value of the error (worker/rpc_values.py)."""
+
+    def __init__(self, thrown: Any) -> None:
+        super().__init__(": ".join(str(part) for part in thrown[1:3]))
+        self.thrown = thrown
+
+
+#: What a call between Workers is for; the first item says the kind: ("entrypoint", class name or None, props or None),
+#: ("stub", number), and those of Durable Objects and Workflows.
+Target = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -68,8 +83,16 @@ class Runtime(Protocol):
 
     name: str
 
-    async def fetch(self, request: FetchRequest) -> FetchResponse:
-        """Run `fetch()`. Raises WorkerError when the handler raised or its process ended."""
+    async def fetch(self, request: FetchRequest, target: Target | None = None) -> FetchResponse:
+        """Run `fetch()`, the default entrypoint's or that of `target`. Raises WorkerError when the handler raised or its
+        process ended."""
+        ...
+
+    async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
+        """Call the method `path` of `target` with wire values, or read the property when `args` is None; its wire value.
+
+        Raises RemoteError for what user code raised, WorkerError when its process ended.
+        """
         ...
 
     async def queue(self, batch: Batch) -> BatchOutcome:
@@ -112,7 +135,9 @@ __all__ = [
     "FetchResponse",
     "LoadResult",
     "QueueService",
+    "RemoteError",
     "Runtime",
     "ScheduledOutcome",
+    "Target",
     "WorkerError",
 ]

@@ -13,6 +13,7 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
     "queues_json_messages": ("no_queues_json_messages", "2024-03-18"),
     "queue_expose_error_codes": ("no_queue_expose_error_codes", "2026-03-12"),
     "queue_consumer_no_wait_for_wait_until": ("queue_consumer_wait_for_wait_until", None),
+    "enable_ctx_exports": ("disable_ctx_exports", "2025-11-17"),
     "python_no_global_handlers": ("disable_python_no_global_handlers", "2025-08-14"),
     "python_workers_314": ("no_python_workers_314", "2026-09-08"),  # workers-py, metadata of Python versions
     "python_workflows_implicit_dependencies": ("no_python_workflows_implicit_dependencies", None),

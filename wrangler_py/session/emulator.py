@@ -27,6 +27,7 @@ from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.runtime.services import Services
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
@@ -112,6 +113,7 @@ class Emulator:
         self.neighbours = Neighbours(store, self.session.id, events)
         if not self._alone:
             self.broker.on_unheard = self.neighbours.nudge
+        self.services = Services(lambda name: self.workers.named(name))
         self._open_bindings()
         self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
@@ -129,8 +131,15 @@ class Emulator:
     def _make_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
         """The runtime of a worker (MakeRuntime)."""
         first, self._first = self._first, None
-        clocks = self._worker_clocks
-        return self._python_runtime(worker, self.broker, self.events, gate=gate, first=first, clocks=clocks)
+        return self._python_runtime(
+            worker,
+            self.broker,
+            self.events,
+            gate=gate,
+            first=first,
+            clocks=self._worker_clocks,
+            services=self.services,
+        )
 
     def front_door(self, url: str) -> FrontDoor:
         """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from wrangler_py.config.binding_types import ServiceBinding
 from wrangler_py.config.model import WorkerConfig
+
+
+def _service(service: ServiceBinding) -> dict[str, Any]:
+    return {
+        "kind": "service",
+        "service": service.service,
+        "entrypoint": service.entrypoint,
+        "props": dict(service.props) or None,
+    }
 
 
 def binding_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
@@ -17,6 +27,7 @@ def binding_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
     specs |= {kv.binding: {"kind": "kv", "id": kv.id} for kv in config.kv_namespaces}
     specs |= {d1.binding: {"kind": "d1", "id": d1.database_id} for d1 in config.d1_databases}
     specs |= {r2.binding: {"kind": "r2", "bucket": r2.bucket_name} for r2 in config.r2_buckets}
+    specs |= {s.binding: _service(s) for s in config.services}
     specs |= {u.name: {"kind": "unserved", "what": u.kind} for u in config.unsupported if u.in_env}
     # A variable given with --var takes the place of a binding.
     return {name: spec for name, spec in specs.items() if name not in config.secrets}

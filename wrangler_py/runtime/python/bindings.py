@@ -17,6 +17,8 @@ from wrangler_py.queues.limits import UNKNOWN_INTERNAL_ERROR, QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.python.process import WorkerProcess
+from wrangler_py.runtime.python.session_calls import SessionCalls, Streams
+from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.worker import frames
 
 
@@ -61,19 +63,26 @@ class BindingCalls:
         *,
         worker: str,
         expose_codes: bool,
+        services: Services,
     ) -> None:
-        """`bindings`: the specs, by name. `handlers`: by kind, for all kinds but queues."""
+        """`bindings`: the specs, by name. `handlers`: by kind, for all kinds but queues. `services`: whom it may call."""
         self._queues = queues
         self._bindings = bindings
         self._handlers = handlers
         self._worker = worker
         self._expose_codes = expose_codes
         self._running: set[asyncio.Task[None]] = set()
+        #: Streams that a REPLY may name, for the worker to read.
+        self.streams = Streams()
+        self._session = SessionCalls(services, worker, self.streams)
 
     def call(
         self, process: WorkerProcess, call: int, event: int, binding: str, method: str, args: tuple[Any, ...]
     ) -> None:
         """Answer a call with REPLY or THROW, now or when its work is done."""
+        if not binding:
+            self._session.call(process, call, method, args)
+            return
         spec = self._bindings.get(binding)
         kind = "" if spec is None else spec["kind"]
         handler = self._handlers.get(kind)

@@ -43,11 +43,12 @@ BlockedSink = Callable[[str, float, str], None]  # label of the event, seconds, 
 
 
 class ProcessEnded(Exception):
-    """The process is gone; `reason` says how in words."""
+    """The process is gone; `reason` says how in words. `thrown`: the wire error of a handler that raised (frames.RESULT)."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, thrown: Any = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.thrown = thrown
 
 
 class LoadFailed(Exception):
@@ -273,7 +274,8 @@ class WorkerProcess(asyncio.Protocol):
         if not event.done.done():
             event.done.set_result(result)
         if not event.response.done():
-            event.response.set_exception(ProcessEnded(result.get("error") or "the handler gave no response"))
+            reason = result.get("error") or "the handler gave no response"
+            event.response.set_exception(ProcessEnded(reason, result.get("thrown")))
             event.response.exception()
         if event.chunks is not None:
             event.chunks.put_nowait(None)

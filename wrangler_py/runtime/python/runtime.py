@@ -15,6 +15,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,9 @@ from wrangler_py.runtime.base import (
     FetchResponse,
     LoadResult,
     QueueService,
+    RemoteError,
     ScheduledOutcome,
+    Target,
     WorkerError,
 )
 from wrangler_py.runtime.compat import resolve_flags
@@ -43,6 +46,7 @@ from wrangler_py.runtime.python.process import (
     WorkerProcess,
 )
 from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
+from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.worker import frames
 
 #: How long a fetch waits for the fetches of the version before (seconds).
@@ -76,9 +80,11 @@ class PythonRuntime:
         first: SpawnedProcess | None = None,
         clocks: WorkerClocks | None = None,
         handlers: Mapping[str, BindingHandler] | None = None,
+        services: Services | None = None,
     ) -> None:
-        """`handlers`: who answers the calls of bindings, by kind (bindings.py). `gate` is told when queue batches and crons may start (True) and when they must wait (False). `first` is a
-        process that was already started. `clocks`: the worker's own clock follows this one (`--worker-clock`)."""
+        """`handlers`: who answers the calls of bindings, by kind (bindings.py). `gate` is told when queue batches and crons
+        may start (True) and when they must wait (False). `first` is a process that was already started. `clocks`: the
+        worker's own clock follows this one (`--worker-clock`). `services`: whom the worker may call."""
         self.name = config.name
         self._config = config
         self._queues = queues
@@ -101,6 +107,8 @@ class PythonRuntime:
         self._load_lock = asyncio.Lock()
         self._crashes: list[float] = []
         self._clocks = clocks
+        #: The workers that this one may call; without a session it has only itself.
+        self._services = services or Services(lambda name: self if name == self.name else None)
         self._said_real_time = False
         #: Batches and crons that wait for the version before to end, by kind.
         self._held: Counter[str] = Counter()
@@ -133,8 +141,15 @@ class PythonRuntime:
         if self._clocks is not None:
             spec["worker_clock"] = True
         expose_codes = spec["flags"]["queue_expose_error_codes"]
+        origin = spec["origin"] = self._services.enter(partial(self._call_stub, process))
+        process.ended.add_done_callback(lambda _: self._services.leave(origin))
         self._calls[process] = BindingCalls(
-            self._queues, spec["bindings"], self._handlers_of_bindings, worker=self.name, expose_codes=expose_codes
+            self._queues,
+            spec["bindings"],
+            self._handlers_of_bindings,
+            worker=self.name,
+            expose_codes=expose_codes,
+            services=self._services,
         )
         try:
             async with asyncio.timeout(_LOAD_TIMEOUT_S):
@@ -255,7 +270,7 @@ class PythonRuntime:
 
     # Events -------------------------------------------------------------------------------------------------------
 
-    async def fetch(self, request: FetchRequest) -> FetchResponse:
+    async def fetch(self, request: FetchRequest, target: Target | None = None) -> FetchResponse:
         """See Runtime.fetch. A worker that could not be loaded answers with its traceback (WorkerError)."""
         process = await self._serving(FETCH_START_WAIT_S)
         if self._draining and any(old.busy("fetch") for old in self._draining):
@@ -263,17 +278,39 @@ class PythonRuntime:
         label = f"{request.method} {urlsplit(request.url).path}"  # without the query, which may hold secrets
         number, event = process.start_event("fetch", label)
         body, more = (request.body, False) if isinstance(request.body, bytes | None) else (None, True)
-        process.send(frames.FETCH, number, request.method, request.url, request.headers, body, more, dict(request.cf))
+        head = (request.method, request.url, request.headers, body, more, dict(request.cf))
+        process.send(frames.FETCH, number, *head, *(() if target is None else (target,)))
         if more:
             self._background(self._send_body(process, number, request))
         try:
             status, headers, first, streamed = await event.response
         except ProcessEnded as error:
-            raise WorkerError(error.reason) from None
+            raise WorkerError(error.reason, thrown=error.thrown) from None
         except asyncio.CancelledError:
             process.cancel(number)
             raise
         return FetchResponse(status, headers, first, process.stream(number, event) if streamed else None)
+
+    async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
+        """See Runtime.invoke."""
+        process = await self._serving(FETCH_START_WAIT_S)
+        return await self._invoke_in(process, f"rpc {_called(target, path)}", target, path, args)
+
+    async def _call_stub(self, process: WorkerProcess, number: int, path: tuple[str, ...], args: Any) -> Any:
+        return await self._invoke_in(process, "rpc", ("stub", number), path, args)
+
+    async def _invoke_in(
+        self, process: WorkerProcess, label: str, target: Target, path: tuple[str, ...], args: Any
+    ) -> Any:
+        try:
+            number, event = process.start_event("rpc", label)
+            process.send(frames.RPC, number, target, path, args)
+            result = await event.returned
+        except ProcessEnded as error:
+            raise WorkerError(error.reason) from None
+        if "thrown" in result:
+            raise RemoteError(result["thrown"])
+        return result["value"]
 
     async def queue(self, batch: Batch) -> BatchOutcome:
         """See Runtime.queue."""
@@ -452,6 +489,11 @@ class PythonRuntime:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _called(target: Target, path: tuple[str, ...]) -> str:
+    """What an RPC calls, for people: "Admin.rename"."""
+    return ".".join([str(target[1] or "default"), *path])
 
 
 def load_spec(config: WorkerConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from . import logs, outcome, texts
 from .shims.js.convert import unwrap
 from .shims.js.core import make_object, raise_js
+from .shims.js.jsjson import to_js_value
 
 
 class Event:
@@ -69,11 +70,17 @@ async def _wait(awaitable: Any) -> Any:
     return await awaitable
 
 
+#: What `ctx.exports` is, made when a worker is loaded; None where the compatibility date has none.
+exports: Any = None
+
+
 class ExecutionContext:
     """`ctx`, native: the SDK passes it through."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, props: Any = None) -> None:
+        """`props`: what the binding that led here says of the caller, as JSON."""
         self._event = event
+        self._props = props
 
     def waitUntil(self, awaitable: Any = None) -> None:
         """Keep the event alive until `awaitable` is done; if it fails, so does the event."""
@@ -84,7 +91,15 @@ class ExecutionContext:
 
     @property
     def props(self) -> Any:
-        return make_object({})
+        """What the config of the calling Worker gives its service binding (`props`), else an empty object."""
+        return make_object({}) if self._props is None else to_js_value(self._props)
+
+    @property
+    def exports(self) -> Any:
+        """This Worker's own entrypoints, as bindings (flag enable_ctx_exports)."""
+        if exports is None:
+            raise AttributeError("exports")
+        return exports
 
 
 def wait_until(awaitable: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import ModuleType
 from typing import Any
 
-from . import context, frames, logs, outcome
+from . import context, frames, logs, outcome, texts
 from .connection import Connection
 from .context import Event
 from .loop import MAX_DEPTH, Hub
@@ -45,6 +45,11 @@ class Dispatcher:
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._beginning = 0
         self._scheduled = False
+        #: What other Workers may call in this process (rpc.Exports, made when first needed), and how what an RPC or FETCH
+        #: names is found: `resolve(target, event)` gives the instance, by the kind of target.
+        self._exports: Any = None
+        self._origin = 0
+        self.targets: dict[str, Callable[[tuple[Any, ...], Event], Any]] = {}
         self._watchdog = self._make_watchdog()
         self._active = self._watchdog.active
         hub.on_unblocked = self._start_waiting_soon
@@ -58,6 +63,7 @@ class Dispatcher:
             frames.CLOCK: self._told_time,
             frames.QUEUE: self._start,
             frames.SCHEDULED: self._start,
+            frames.RPC: self._start,
             frames.CANCEL: self._cancel,
             frames.REPLY: self._reply,
             frames.THROW: self._throw,
@@ -96,10 +102,16 @@ class Dispatcher:
         try:
             install.configure(self._flags, flags, spec.get("compatibility_date"))
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
-            self._env = self._helper.env = env.make_env(spec, self.call)
+            self._origin = spec.get("origin", 0)
+            self._env = self._helper.env = env.make_env(spec, self.call, self.exports)
             module = self._load_module(spec)
             legacy = not flags.get("python_no_global_handlers")
-            self._handlers = handlers.Handlers(module, spec["main"], self._env, legacy=legacy)
+            self._handlers = handlers.Handlers(
+                module, spec["main"], self._env, legacy=legacy, worker=spec.get("name") or ""
+            )
+            self.targets["entrypoint"] = self._handlers.make
+            if flags.get("enable_ctx_exports", True):
+                context.exports = env.make_exports(self._handlers.entrypoints, self.exports)
             info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
@@ -165,6 +177,8 @@ class Dispatcher:
             work = self._run_fetch(event, frame)
         elif kind == frames.QUEUE:
             work = self._run_queue(event, frame)
+        elif kind == frames.RPC:
+            work = self._run_rpc(event, frame)
         else:
             work = self._run_scheduled(event, frame)
         self._watchdog.arm()
@@ -199,12 +213,15 @@ class Dispatcher:
         self._began(event)
         sent = False
         try:
-            if not self._handlers.has("fetch"):
-                raise self._handlers.missing("fetch", event)
             request = make_request(frame, self._bodies.get(event.id))
-            if not self._handlers.legacy:
-                request = sys.modules["workers"].Request(request)
-            response = await self._handlers.call("fetch", request, event)
+            if len(frame) > 8 and frame[8] is not None:
+                response = await self._handlers.call_fetch(self._resolve(frame[8], event), request)
+            else:
+                if not self._handlers.has("fetch"):
+                    raise self._handlers.missing("fetch", event)
+                if not self._handlers.legacy:
+                    request = sys.modules["workers"].Request(request)
+                response = await self._handlers.call("fetch", request, event)
             sending = answer(event, frame, response, self._connection)
             sent = True
             self._connection.send(frames.RETURNED, event.id, event.result())
@@ -217,6 +234,50 @@ class Dispatcher:
                 self._connection.send(frames.RETURNED, event.id, _client_result(event))
         await event.idle()
         self._over(event, event.result() if sent else _client_result(event))
+
+    def exports(self) -> Any:
+        """rpc.Exports of this process."""
+        if self._exports is None:
+            from .rpc import Exports
+
+            self._exports = Exports(self.call, self._origin)
+        return self._exports
+
+    def _resolve(self, target: tuple[Any, ...], event: Event) -> Any:
+        """The instance that an RPC or a FETCH is for."""
+        resolve = self.targets.get(target[0])
+        if resolve is None:
+            raise js_error("Error", f"this worker has no {target[0]} to call")
+        return resolve(target, event)
+
+    async def _run_rpc(self, event: Event, frame: tuple[Any, ...]) -> None:
+        from .rpc_values import decode, encode
+
+        self._began(event)
+        _, _, target, path, args = frame
+        exports = self.exports()
+        result: dict[str, Any]
+        try:
+            if target[0] == "stub":
+                value = await exports.call_here(target[1], tuple(path), args)
+            elif args is None or len(path) != 1:
+                raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=".".join(path)))
+            else:
+                given = [decode(arg, exports) for arg in args]
+                instance = self._resolve(target, event)
+                value = await self._handlers.call_method(instance, path[0], given)
+            result = {"value": encode(value, exports)}
+        except BaseException as error:
+            event.error = event.error or error  # not logged here: whoever called hears of it
+            result = _client_result(event)
+            if isinstance(error, KeyboardInterrupt):
+                self._over(event, result)
+                raise
+        else:
+            result = event.result() | result
+        self._connection.send(frames.RETURNED, event.id, result)
+        await event.idle()
+        self._over(event, result)
 
     async def _run_queue(self, event: Event, frame: tuple[Any, ...]) -> None:
         from .events import MessageBatch
@@ -308,7 +369,10 @@ class Dispatcher:
 def _client_result(event: Event) -> dict[str, Any]:
     """RESULT of a fetch without an answer: `error` is what the client sees, the whole traceback."""
     assert event.error is not None
-    return {"outcome": "exception", "error": outcome.format_exception(event.error).rstrip("\n")}
+    from .rpc_values import encode_error
+
+    text = outcome.format_exception(event.error).rstrip("\n")
+    return {"outcome": "exception", "error": text, "thrown": encode_error(event.error, text)}
 
 
 def _report_error(details: dict[str, Any]) -> None:

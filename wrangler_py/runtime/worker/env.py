@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -33,8 +33,10 @@ MAKERS = {
 }
 
 
-def make_binding(name: str, spec: dict[str, Any], call: Caller) -> Any:
-    """The object behind `env.<name>`."""
+def make_binding(name: str, spec: dict[str, Any], call: Caller, exports: Callable[[], Any]) -> Any:
+    """The object behind `env.<name>`. `exports` makes rpc.Exports."""
+    if spec["kind"] == "service":
+        return _service(spec, exports)
     if spec["kind"] not in MAKERS:
         return NotServed(name, spec.get("what", spec["kind"]))
     module, maker = MAKERS[spec["kind"]]
@@ -42,8 +44,33 @@ def make_binding(name: str, spec: dict[str, Any], call: Caller) -> Any:
     return make(name, spec, call)
 
 
-def make_env(spec: dict[str, Any], call: Caller) -> JsObject:
-    """The env of a LOAD. Text variables are str, JSON ones are JavaScript values."""
+class Env(JsObject):
+    """`env`. A name that is not there is an AttributeError that says which are."""
+
+    __slots__ = ()
+    _js_name = "Object"
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._props[name]
+        except KeyError:
+            pass
+        if name.startswith("__"):
+            raise AttributeError(name)
+        error = AttributeError(name)
+        error.add_note(f"env has no {name}. It has: {', '.join(sorted(self._props)) or 'nothing'}")
+        raise error
+
+
+def as_env(values: dict[str, Any]) -> Env:
+    """An env that owns `values`."""
+    made = Env.__new__(Env)
+    object.__setattr__(made, "_props", values)
+    return made
+
+
+def make_env(spec: dict[str, Any], call: Caller, exports: Callable[[], Any]) -> Env:
+    """The env of a LOAD. Text variables are str, JSON ones are JavaScript values. `exports` makes rpc.Exports."""
     flags = spec.get("flags") or {}
     default_type = "json" if flags.get("queues_json_messages", True) else "v8"
     values: dict[str, Any] = {name: to_js_value(value) for name, value in (spec.get("vars") or {}).items()}
@@ -52,5 +79,22 @@ def make_env(spec: dict[str, Any], call: Caller) -> JsObject:
         if binding["kind"] == "queue":
             values[name] = QueueBinding(name, call, default_type)
         else:
-            values[name] = make_binding(name, binding, call)
-    return make_object(values)
+            values[name] = make_binding(name, binding, call, exports)
+    return as_env(values)
+
+
+def _service(binding: dict[str, Any], exports: Callable[[], Any]) -> Any:
+    from .rpc import Fetcher
+
+    target = ("entrypoint", binding.get("entrypoint"), binding.get("props"))
+    return Fetcher.new(exports(), binding["service"], target)
+
+
+def make_exports(names: Iterable[str], exports: Callable[[], Any]) -> JsObject:
+    """`ctx.exports`: this Worker's own entrypoints as bindings, the default one under the name "default"."""
+    from .rpc import Fetcher
+
+    def bind(name: str) -> Any:
+        return Fetcher.new(exports(), None, ("entrypoint", name, None))
+
+    return make_object({"default" if name == "Default" else name: bind(name) for name in names})

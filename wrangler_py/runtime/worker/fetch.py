@@ -96,17 +96,25 @@ async def send(request: Outgoing, on_call: Callable[[_Call], None] | None = None
         if on_call is not None:
             on_call(call)
         answer = await _in_thread(_exchange, call, request, redirects > 0)
-        location = next((value for name, value in answer.headers if name.lower() == "location"), None)
-        if not request.follow or answer.status not in _REDIRECTS or location is None:
+        location = redirect_of(answer.status, answer.headers)
+        if not request.follow or location is None:
             return answer
         answer.close()
         redirects += 1
         if redirects > MAX_REDIRECTS:
             raise FetchError("Too many redirects.")
-        request = _redirected(request, answer.status, location)
+        request = redirected(request, answer.status, location)
 
 
-def _redirected(request: Outgoing, status: int, location: str) -> Outgoing:
+def redirect_of(status: int, headers: list[tuple[str, str]]) -> str | None:
+    """Where an answer leads on to, or None when it is no redirect."""
+    if status not in _REDIRECTS:
+        return None
+    return next((value for name, value in headers if name.lower() == "location"), None)
+
+
+def redirected(request: Outgoing, status: int, location: str) -> Outgoing:
+    """The request that follows a redirect (https://fetch.spec.whatwg.org/#http-redirect-fetch). Raises FetchError."""
     url = urljoin(request.url, location)
     if urlsplit(url).scheme not in ("http", "https"):
         raise FetchError(f"Fetch API cannot load: {url}")

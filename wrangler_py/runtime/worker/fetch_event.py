@@ -57,7 +57,7 @@ class IncomingBody:
 
 def make_request(frame: tuple[Any, ...], incoming: IncomingBody | None) -> Any:
     """The JavaScript Request of a FETCH."""
-    _, _, method, url, headers, body, _, cf = frame
+    _, _, method, url, headers, body, _, cf = frame[:8]
     content = body if incoming is None else stream_from(incoming.pull)
     return incoming_request(method, url, headers, content, to_js_value(cf) if cf else jsnull)
 

@@ -13,13 +13,16 @@ worker, one for each binding call that waits for an answer.
 Server to worker:
 
     (LOAD, spec)                          spec: dict, see LOAD below; answered by LOADED or LOAD_FAILED
-    (FETCH, event, method, url, headers, body, more, cf)
-                                          headers: list of (str, str); body: bytes or None; more: True when BODY follows
+    (FETCH, event, method, url, headers, body, more, cf[, target])
+                                          target: whose fetch, see RPC; None or absent: the default entrypoint's. headers: list of (str, str); body: bytes or None; more: True when BODY follows
     (BODY, event, chunk, more)            the rest of a request's body
     (QUEUE, event, queue, messages, metrics)
                                           messages: list of (id, timestamp_ms, attempts, content_type, body bytes);
                                           metrics: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
     (SCHEDULED, event, cron, time_ms)
+    (RPC, event, target, path, args)      call `path` of `target`, or read it when args is None. target: ("entrypoint", class
+                                          name, props) or ("stub", number); path: a tuple of names, () for a stub that is a
+                                          function; args: a list of wire values (rpc_values.py). RESULT has "value" then
     (CLOCK, now_ms, ahead_ms)             only with "worker_clock": what the session's clock shows (ms since the epoch), and how
                                           far it runs ahead of the wall clock (ms; None: it stands still). Before LOAD, before
                                           an event, and when the clock was frozen, moved or set running
@@ -49,7 +52,8 @@ Worker to server:
                                           a call of env.<binding>. For a queue: method "send" with
                                           args (messages, delay_seconds or None, is_batch), messages: list of
                                           (body bytes, content_type, delay_seconds or None); or "metrics" with ().
-                                          REPLY value: (backlog_count, backlog_bytes, oldest_timestamp_ms or None)
+                                          REPLY value: (backlog_count, backlog_bytes, oldest_timestamp_ms or None).
+                                          With the binding "" it is for the session, see SESSION CALLS below
     (FATAL, text)                         the process is about to end by itself
     (WAITING, due_ms, frames_taken, besides)
                                           only while the clock of CLOCK stands: nothing is left to do. due_ms: when the next
@@ -63,10 +67,25 @@ LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compat
 kind (runtime/python/binding_specs.py)}}. With
 "worker_clock": True the worker's own clock follows CLOCK, and LOADED's info says under "worker_clock" whether it can.
 
+"origin" is the process's number, which its stubs carry.
+
+SESSION CALLS, by method, with args and REPLY value:
+
+    "invoke" (worker, target, path, args)     a method of an entrypoint or object of `worker` (None: its own): (True, wire value)
+                                              or (False, wire error)
+    "fetch" (worker, target, method, url, headers, body, cf)
+                                              body: None, bytes or a ("stream", ...) wire value: (True, status, headers, first
+                                              bytes, number of a stream or 0), or (False, wire error)
+    "rpc" (origin, number, path, args)        a stub that the process `origin` keeps: as "invoke"
+    "retain", "release" (origin, number)      a stub has one holder more, or less: None
+    "read" (stream,)                          the next bytes of a stream that a REPLY named, b"" at its end
+    "unread" (stream,)                        nobody reads it any more: None
+
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
 "acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)},
 "ignored": [(id or "*", call, earlier call that stands, "file:line" or None)]}, for SCHEDULED
-also {"no_retry": bool, "handler": bool}; for FETCH {"outcome", "error"} where error is the text that a client sees with
+also {"no_retry": bool, "handler": bool}; for RPC also {"value": wire value}; for RPC and FETCH that failed also
+{"thrown": wire error}, what another Worker gets; for FETCH {"outcome", "error"} where error is the text that a client sees with
 a 500 when no RESPONSE was sent before.
 """
 
@@ -76,7 +95,7 @@ import marshal
 import struct
 from typing import Any
 
-LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK = range(1, 11)
+LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC = range(1, 12)
 HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING = range(20, 32)
 
 #: A frame larger than this is a broken stream, not a message (bytes).

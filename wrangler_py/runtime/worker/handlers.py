@@ -11,7 +11,7 @@ from typing import Any
 
 from . import logs, outcome, texts
 from .context import Event, ExecutionContext
-from .shims.js.core import js_error
+from .shims.js.core import js_error, raise_js
 
 KINDS = ("fetch", "queue", "scheduled")
 
@@ -29,14 +29,18 @@ _SHAPES = {
 class Handlers:
     """The handlers of a worker. `call` runs one, in the way of its entry style."""
 
-    def __init__(self, module: ModuleType, main: str, env: Any, *, legacy: bool) -> None:
+    def __init__(self, module: ModuleType, main: str, env: Any, *, legacy: bool, worker: str = "") -> None:
         """Raises TypeError when the module defines both a class Default and module-level handlers."""
+        self._worker = worker
         self._main = os.path.basename(main)  # noqa: PTH119
         self._env = env
         self._lacking: set[str] = set()
         #: Complaints about signatures, see `texts.SIGNATURE`, and about exports that nobody will call.
         self.warnings: list[str] = []
-        self._entrypoint = _entrypoints(module).get("Default")
+        #: Every WorkerEntrypoint that the module exports, by the name it is exported under.
+        self.entrypoints = _entrypoints(module)
+        self.module = module
+        self._entrypoint = self.entrypoints.get("Default")
         functions = {kind: getattr(module, f"on_{kind}", None) for kind in KINDS}
         self._functions = {kind: call for kind, call in functions.items() if callable(call)} if legacy else {}
         if self._entrypoint is not None and self._functions:
@@ -66,6 +70,39 @@ class Handlers:
         if self._entrypoint is not None:
             return callable(getattr(self._entrypoint, kind, None))
         return kind in self._functions
+
+    def make(self, target: tuple[Any, ...], event: Event) -> Any:
+        """A new instance of the entrypoint that `target` ("entrypoint", name, props) names. "default" is Default.
+
+        Raises JavaScript's Error when there is none.
+        """
+        name = "Default" if target[1] in (None, "default") else target[1]
+        entrypoint = self.entrypoints.get(name)
+        if entrypoint is None:
+            names = ", ".join(self.entrypoints) or "none"
+            raise_js("Error", texts.NO_ENTRYPOINT.format(worker=self._worker, name=name, names=names))
+        return entrypoint(ExecutionContext(event, target[2] if len(target) > 2 else None), self._env)
+
+    async def call_method(self, instance: Any, name: str, args: list[Any]) -> Any:
+        """Call a method from another Worker, as workerd does: arguments and result converted by the SDK. Raises what it
+        raises, and TypeError for a method that is not there."""
+        rpc = sys.modules["workers"]
+        method = None if name.startswith("__") else getattr(instance, name, None)
+        if not callable(method):
+            raise TypeError(texts.NO_METHOD.format(name=name))
+        result = method(*[rpc.python_from_rpc(arg) for arg in args])
+        if hasattr(result, "__await__"):
+            result = await result
+        return rpc.python_to_rpc(result)
+
+    async def call_fetch(self, instance: Any, request: Any) -> Any:
+        """Call `fetch` of an entrypoint or object with a JavaScript Request; what it returns."""
+        method = getattr(instance, "fetch", None)
+        if not callable(method):
+            raise js_error("Error", texts.NO_HANDLER["fetch"])
+        given = (sys.modules["workers"].Request(request), None, None)
+        result = method(*given[: self._position(f"{type(instance).__qualname__}.fetch", method)])
+        return await result if hasattr(result, "__await__") else result
 
     async def call(self, kind: str, argument: Any, event: Event) -> Any:
         """Run a handler with what its event brings, and return what it returns. Raises what it raises."""

@@ -77,6 +77,8 @@ def call_site() -> tuple[str, int] | None:
 
 def format_exception(error: BaseException) -> str:
     """The traceback as Python prints it, notes and causes included, beginning at the user's frame."""
+    if _is_runtimes(error):
+        return f"{error}\n"
     report = traceback.TracebackException.from_exception(error, compact=True)
     for part in _parts(report):
         _trim(part)
@@ -86,6 +88,8 @@ def format_exception(error: BaseException) -> str:
 
 def last_line(error: BaseException) -> str:
     """The line of a traceback that names the exception: "ValueError: boom"."""
+    if _is_runtimes(error):
+        return str(error)
     lines = traceback.format_exception_only(type(error), error)
     notes = len("".join(f"{note}\n" for note in getattr(error, "__notes__", ()) or ()).splitlines())
     text = "".join(lines).rstrip("\n").split("\n")
@@ -94,6 +98,12 @@ def last_line(error: BaseException) -> str:
     elif notes:
         text = text[:-notes] or text
     return "\n".join(text).strip()
+
+
+def _is_runtimes(error: BaseException) -> bool:
+    """Whether it is an error that Cloudflare's runtime itself raises, of which no Python was told."""
+    kind = type(error)
+    return kind.__module__ == "pyodide.ffi" and not has_user_frame(error.__traceback__)
 
 
 def _parts(report: Any) -> Iterator[Any]:

@@ -53,6 +53,20 @@ BAD_CONTENT_TYPE = "Unsupported queue message content type: {given}"
 NOT_TEXT = 'Content Type "text" requires a value of type string, but received: {typeof}'
 NOT_BYTES = 'Content Type "bytes" requires a value of type ArrayBufferView, but received: {typeof}'
 
+# --- RPC (workerd, src/workerd/api/worker-rpc.c++ and jsg/ser.c++) ------------------------------------------------------
+
+#: Names of errors that keep their name on the way to another Worker (workerd, jsg/util.c++).
+STANDARD_ERRORS = frozenset(
+    ("Error", "RangeError", "TypeError", "SyntaxError", "ReferenceError", "EvalError", "URIError", "AggregateError")
+) | frozenset(("DataCloneError", "AbortError", "TimeoutError", "OperationError", "NotSupportedError", "NetworkError"))
+NOT_SERIALIZABLE = 'Could not serialize object of type "{type}". This type does not support serialization.'
+BODY_USED_UP = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice."
+STREAM_LOCKED = "This ReadableStream is currently locked to a reader."
+NO_RPC_METHOD = 'The RPC receiver does not implement the method "{name}".'
+NO_METHOD = "Method {name} does not exist"
+NO_ENTRYPOINT = 'Worker "{worker}" has no entrypoint named "{name}". It exports: {names}.'
+STUB_GONE = "The RPC stub is gone: the Worker that made it was reloaded, or its process ended."
+
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 NOT_A_PROMISE = "Failed to execute 'waitUntil' on 'ExecutionContext': parameter 1 is not of type 'Promise'."
