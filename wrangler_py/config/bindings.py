@@ -183,8 +183,8 @@ def _check_distinct_workflows(sections: Sections) -> None:
     for section in sections.each():
         given = section.get("workflows")
         entries = given.value if given is not None and isinstance(given.value, list) else []
-        names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-        twice = [name for name in dict.fromkeys(names) if isinstance(name, str) and names.count(name) > 1]
+        names = [name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("name"), str)]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if given is not None and twice:
             listed = '", "'.join(twice)
             text = f'"{section.name_of("workflows")}" bindings must have unique "name" values; duplicate(s) found: "{listed}"'
