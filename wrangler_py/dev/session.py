@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wrangler_py.clock import SessionClock, SystemClock
+from wrangler_py.config.limits_and_texts import JAVASCRIPT_SUFFIXES, PYTHON_SUFFIXES
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig
 from wrangler_py.config.problems import format_problems
@@ -30,7 +31,7 @@ from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
 from wrangler_py.session.emulator import Emulator, EmulatorOptions
 from wrangler_py.session.errors import StartError
-from wrangler_py.session.runtimes import check_languages
+from wrangler_py.session.hosted_workers import HostedWorker
 from wrangler_py.session.times import iso
 from wrangler_py.store.database import StateError, Store, open_store
 
@@ -81,7 +82,6 @@ class DevSession:
 
     async def run(self) -> int:
         """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
-        check_languages(self._config)
         roots = [worker.root for worker in self._config.workers]
         store = open_store(state_folder(self._options.persist_to, self._options.cwd, roots))
         emulator: Emulator | None = None
@@ -228,16 +228,24 @@ class DevSession:
         return folders
 
     def _is_relevant(self, path: Path) -> bool:
-        return path.suffix == ".py" or path in self._config_files() or path.name.startswith((".dev.vars", ".env"))
+        return self._is_config(path) or self._is_source(path)
+
+    def _is_config(self, path: Path) -> bool:
+        return path in self._config_files() or path.name.startswith((".dev.vars", ".env"))
+
+    def _is_source(self, path: Path) -> bool:
+        if path.suffix in PYTHON_SUFFIXES or path.suffix in JAVASCRIPT_SUFFIXES:
+            return True
+        return any(str(path) in worker.files for worker in self._emulator.workers.all())
 
     async def _watch(self, seen: Seen) -> None:
         async def changed(paths: set[Path]) -> None:
-            if any(path.suffix != ".py" for path in paths):
+            if any(self._is_config(path) for path in paths):
                 await self._apply_config()
-            sources = {path for path in paths if path.suffix == ".py"}
+            sources = {path for path in paths if self._is_source(path)}
             for worker in self._emulator.workers.all():
                 top = worker.config.main.parent
-                if any(path.is_relative_to(top) or str(path) in worker.files for path in sources):
+                if any(_may_belong(worker, path, top) for path in sources):
                     await worker.load()
 
         self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen)
@@ -250,12 +258,8 @@ class DevSession:
     async def _apply_config(self) -> None:
         try:
             config = read_config(self._options)
-            check_languages(config)
         except ConfigError as error:
             self._say_config_kept(error.problems)
-            return
-        except StartError as error:
-            self._say_config_kept([Problem("error", str(error))])
             return
         if config == self._config:
             if self._config_refused:
@@ -306,6 +310,14 @@ class DevSession:
                     signal.signal(number, handler)
 
 
+def _may_belong(worker: HostedWorker, path: Path, top: Path) -> bool:
+    """Whether a source file may be one of a Worker's: it was imported, or might be next time."""
+    if str(path) in worker.files:
+        return True
+    of_language = PYTHON_SUFFIXES if worker.config.language == "python" else JAVASCRIPT_SUFFIXES
+    return path.suffix in of_language and path.is_relative_to(top)
+
+
 async def _first_done(work: asyncio.Task[None], stop: asyncio.Event) -> None:
     """Wait for `work`, but not past `stop`. Raises what the work raised."""
     stopping = asyncio.create_task(stop.wait())
@@ -333,6 +345,9 @@ async def run_session(options: DevOptions, terminal: Terminal, first: SpawnedPro
             print_banner(terminal)
             terminal.line(format_problems(error.problems, color=terminal.style.color))
             return 1
+        if first is not None and not any(worker.language == "python" for worker in config.workers):
+            first.abandon()  # it was started before the config was read
+            first = None
         session, first = DevSession(options, config, terminal, first), None
         return await session.run()
     except (StartError, StateError, PortError) as error:

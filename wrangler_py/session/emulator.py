@@ -17,7 +17,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
@@ -42,6 +42,9 @@ from wrangler_py.session.neighbours import Neighbours
 from wrangler_py.session.runtimes import Gate, HostedRuntime
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Session, open_session
+
+if TYPE_CHECKING:
+    from wrangler_py.runtime.workerd.host import WorkerdHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Emulator:
 
     def _build(self) -> None:
         store, clock, events, options = self.store, self.clock, self.events, self.options
+        self._workerd: WorkerdHost | None = None
         self._worker_clocks = WorkerClocks(clock) if options.worker_clock else None
         self._listen()
         self.broker = Broker(store, clock, events, self.session.id)
@@ -130,6 +134,8 @@ class Emulator:
 
     def _make_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
         """The runtime of a worker (MakeRuntime)."""
+        if worker.language == "javascript":
+            return self._javascript_runtime(worker, gate)
         first, self._first = self._first, None
         return self._python_runtime(
             worker,
@@ -140,6 +146,15 @@ class Emulator:
             clocks=self._worker_clocks,
             services=self.services,
         )
+
+    def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
+        # Imported here, because most sessions have no JavaScript Worker.
+        from wrangler_py.runtime.workerd.host import WorkerdHost
+        from wrangler_py.runtime.workerd.runtime import WorkerdRuntime
+
+        if self._workerd is None or self._workerd.closed:
+            self._workerd = WorkerdHost(self.broker, self.events, self.store.path.parent)
+        return WorkerdRuntime(worker, self._workerd, gate=gate)
 
     def front_door(self, url: str) -> FrontDoor:
         """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from wrangler_py.config.model import SessionConfig, WorkerConfig
+from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.base import LoadResult, Runtime
-from wrangler_py.session.errors import StartError
 
 
 class HostedRuntime(Runtime, Protocol):
@@ -51,13 +50,3 @@ class HostedRuntime(Runtime, Protocol):
 Gate = Callable[[bool], None]
 #: Makes the runtime of a worker.
 MakeRuntime = Callable[[WorkerConfig, Gate], HostedRuntime]
-
-
-def check_languages(config: SessionConfig) -> None:
-    """Raises StartError for a worker in a language that no runtime of wpy runs."""
-    for worker in config.workers:
-        if worker.language != "python":
-            raise StartError(
-                f'Worker "{worker.name}": {worker.main.name} is not Python, and this version of wpy runs Python '
-                "Workers only. Point `main` at a .py file, or run this worker with `wrangler dev`."
-            )

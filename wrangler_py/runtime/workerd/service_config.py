@@ -1,0 +1,288 @@
+"""workerd's configuration of a session: a service for every JavaScript Worker, and what its bindings reach.
+
+Everything that wpy serves is an external service on one Unix socket; the header `x-wpy` says which Worker asks for what.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from wrangler_py.config.binding_types import ServiceBinding
+from wrangler_py.config.model import WorkerConfig
+from wrangler_py.runtime.workerd.bundle import Bundle
+from wrangler_py.runtime.workerd.capnp import VOID, Embed, config_text
+from wrangler_py.runtime.workerd.loopback import RESOURCE
+
+CONFIG = "config.capnp"
+DISPATCH_SOCKET = "dispatch"
+#: The compatibility date of wpy's own modules in workerd: one that the oldest workerd accepts.
+_SHIM_DATE = "2025-05-01"
+_INTERNET = "internet"
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
+#: `request.cf` and the scheme of the URL come in these headers, which the Worker does not see.
+_FRONT_HTTP = {"cfBlobHeader": "wpy-cf-blob", "forwardedProtoHeader": "wpy-forwarded-proto"}
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltWorker:
+    """A Worker that workerd can be configured with."""
+
+    config: WorkerConfig
+    bundle: Bundle
+    compatibility_date: str
+    #: Where its modules are.
+    folder: Path
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a configuration stands and what it refers to."""
+
+    folder: Path
+    #: The socket of the bindings, relative to `folder`.
+    loopback: str
+    #: Where Durable Objects are kept; None: in memory.
+    durable: Path | None
+    #: PEM files that outgoing connections trust beside the system's.
+    certificates: tuple[Path, ...] = ()
+    #: Whether consoles say who prints: not while a debugger shows them.
+    tagged: bool = True
+
+
+def socket_name(number: int) -> str:
+    """The socket that leads to the Worker with this number, relative to the configuration's folder."""
+    return f"w{number}.sock"
+
+
+def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
+    """Write the configuration and the modules of wpy's own into `place.folder`. Workers are numbered in their order."""
+    for name in ("dispatch.js", "tail.js"):
+        (place.folder / name).write_text(shim(name), encoding="utf-8")
+    names = {worker.config.name for worker in workers}
+    services: list[dict[str, Any]] = []
+    for worker in workers:
+        services += _worker_services(worker, names, place)
+    services += [
+        {"name": "wpy:dispatch", "worker": _dispatcher(workers)},
+        {"name": "wpy:control", "external": _external("wpy", "control/", place)},
+        {"name": "wpy:tail", "worker": _tail()},
+        {"name": _INTERNET, "network": _network(place.certificates)},
+    ]
+    if place.durable is not None:
+        services.append({"name": "wpy:durable", "disk": {"path": str(place.durable), "writable": True}})
+    sockets = [_socket(DISPATCH_SOCKET, "dispatch.sock", "wpy:dispatch", {})]
+    for number, worker in enumerate(workers):
+        front = {"name": f"user:{worker.config.name}", "entrypoint": "WpyFront"}
+        sockets.append(_socket(f"worker{number}", socket_name(number), front, _FRONT_HTTP))
+    path = place.folder / CONFIG
+    config = {"structuredLogging": True, "services": services, "sockets": sockets}
+    path.write_text(config_text(config), encoding="utf-8")
+    return path
+
+
+def shim(name: str) -> str:
+    """The text of one of the modules that wpy puts into workerd."""
+    return resources.files("wrangler_py.runtime.workerd").joinpath("shim", name).read_text(encoding="utf-8")
+
+
+def _socket(name: str, address: str, service: Any, http: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "address": f"unix:{address}", "http": http, "service": service}
+
+
+def _external(worker: str, resource: str, place: Place) -> dict[str, Any]:
+    header = {"name": RESOURCE, "value": f"{worker} {resource}"}
+    return {"address": f"unix:{place.loopback}", "http": {"injectRequestHeaders": [header]}}
+
+
+def _network(certificates: Sequence[Path]) -> dict[str, Any]:
+    # One by one: workerd takes each text for a chain, and a chain may have ten.
+    trusted = [found for path in certificates for found in _CERTIFICATE.findall(path.read_text(encoding="utf-8"))]
+    tls = {"trustBrowserCas": True, "trustedCertificates": trusted or None}
+    return {"allow": ["public", "private"], "tlsOptions": tls}
+
+
+# wpy's own ------------------------------------------------------------------------------------------------------------
+
+
+def _dispatcher(workers: Sequence[BuiltWorker]) -> dict[str, Any]:
+    bindings: list[dict[str, Any]] = []
+    for number, worker in enumerate(workers):
+        service = f"user:{worker.config.name}"
+        bindings.append({"name": f"worker{number}", "service": service})
+        bindings.append({"name": f"front{number}", "service": {"name": service, "entrypoint": "WpyFront"}})
+    return {
+        "modules": [{"name": "wpy-dispatch.js", "esModule": Embed("dispatch.js")}],
+        "compatibilityDate": _SHIM_DATE,
+        "compatibilityFlags": ["service_binding_extra_handlers"],
+        "bindings": bindings,
+    }
+
+
+def _tail() -> dict[str, Any]:
+    return {
+        "modules": [{"name": "wpy-tail.js", "esModule": Embed("tail.js")}],
+        "compatibilityDate": _SHIM_DATE,
+        "bindings": [{"name": "WPY", "service": "wpy:control"}],
+    }
+
+
+# A Worker -------------------------------------------------------------------------------------------------------------
+
+
+def _worker_services(worker: BuiltWorker, names: set[str], place: Place) -> list[dict[str, Any]]:
+    config = worker.config
+    bindings = Bindings(config, names, place)
+    bindings.add_all()
+    flags = [*config.compatibility_flags, *worker.bundle.flags]
+    if not {"nodejs_als", "nodejs_compat", "nodejs_compat_v2"} & set(flags):
+        flags.append("nodejs_als")  # the shim's own need (shim/console.js)
+    service = {
+        "modules": _modules(worker, place),
+        "compatibilityDate": worker.compatibility_date,
+        "compatibilityFlags": flags,
+        "bindings": bindings.bindings,
+        "globalOutbound": _INTERNET,
+        "cacheApiOutbound": bindings.service("cache", config.name),
+        "tails": [{"name": "wpy:tail", "props": {"json": json.dumps({"worker": config.name})}}],
+        **_durable_objects(config, place),
+    }
+    return [{"name": f"user:{config.name}", "worker": service}, *bindings.services.values()]
+
+
+def _modules(worker: BuiltWorker, place: Place) -> list[dict[str, Any]]:
+    name = worker.config.name
+    entry = worker.bundle.modules[0].name
+    folder = place.folder / f"shim-{name}"
+    folder.mkdir()
+    tagged = "true" if place.tagged else "false"
+    own = {
+        "wpy-entry.js": shim("entry.js").replace("./wpy-user.js", f"./{entry}"),
+        "wpy-console.js": shim("console.js"),
+        "wpy-worker.js": f"export const worker = {json.dumps(name)};\nexport const tagged = {tagged};\n",
+    }
+    modules = []
+    for file, text in own.items():
+        (folder / file).write_text(text, encoding="utf-8")
+        modules.append({"name": f"{name}/{file}", "esModule": Embed(f"{folder.name}/{file}")})
+    for module in worker.bundle.modules:
+        relative = _relative(module.file, place.folder)
+        modules.append({"name": f"{name}/{module.name}", module.kind: Embed(relative)})
+    return modules
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return os.path.relpath(file, folder)
+
+
+def durable_classes(config: WorkerConfig) -> dict[str, bool]:
+    """The Durable Object classes of a Worker, and whether each is backed by SQLite: what its migrations come to."""
+    classes: dict[str, bool] = {}
+    for migration in config.migrations:
+        for name in migration.deleted_classes:
+            classes.pop(name, None)
+        for old, new in migration.renamed_classes:
+            classes[new] = classes.pop(old, False)
+        for _, _, new in migration.transferred_classes:
+            classes[new] = False
+        classes.update(dict.fromkeys(migration.new_classes, False))
+        classes.update(dict.fromkeys(migration.new_sqlite_classes, True))
+    for binding in config.durable_objects:
+        if binding.script_name in (None, config.name):
+            classes.setdefault(binding.class_name, False)
+    return classes
+
+
+def _durable_objects(config: WorkerConfig, place: Place) -> dict[str, Any]:
+    classes = durable_classes(config)
+    if not classes:
+        return {}
+    storage: dict[str, Any] = {"inMemory": VOID} if place.durable is None else {"localDisk": "wpy:durable"}
+    return {
+        "durableObjectNamespaces": [
+            # The key names the folder of the objects; miniflare builds it the same way.
+            {"className": name, "uniqueKey": f"{config.name}-{name}", "enableSql": sql or None}
+            for name, sql in classes.items()
+        ],
+        "durableObjectStorage": storage,
+    }
+
+
+class Bindings:
+    """The bindings of one Worker and the services that they need."""
+
+    def __init__(self, config: WorkerConfig, names: set[str], place: Place) -> None:
+        """`names`: the Workers that run in the same workerd."""
+        self.bindings: list[dict[str, Any]] = []
+        self.services: dict[str, dict[str, Any]] = {}
+        self._config = config
+        self._names = names
+        self._place = place
+
+    def service(self, kind: str, resource: str) -> str:
+        """The name of the service that leads to a resource of wpy's."""
+        target = f"{kind}/{resource}"
+        name = f"wpy:{self._config.name}:{target}"
+        self.services[name] = {"name": name, "external": _external(self._config.name, target, self._place)}
+        return name
+
+    def _add(self, name: str, **value: Any) -> None:
+        self.bindings.append({"name": name, **value})
+
+    def add_all(self) -> None:
+        config = self._config
+        for name, value in config.vars.items():
+            if isinstance(value, str):
+                self._add(name, text=value)
+            else:
+                self._add(name, json=json.dumps(value))
+        for name, secret in config.secrets.items():
+            self._add(name, text=secret)
+        for producer in config.producers:
+            self._add(producer.binding, queue=self.service("queue", producer.queue))
+        for namespace in config.kv_namespaces:
+            self._add(namespace.binding, kvNamespace=self.service("kv", namespace.id))
+        for bucket in config.r2_buckets:
+            self._add(bucket.binding, r2Bucket=self.service("r2", bucket.bucket_name))
+        for database in config.d1_databases:
+            fetcher = {"name": "fetcher", "service": self.service("d1", database.database_id)}
+            wrapped = {"moduleName": "cloudflare-internal:d1-api", "innerBindings": [fetcher]}
+            self._add(database.binding, wrapped=wrapped)
+        for objects in config.durable_objects:
+            self._durable(objects.name, objects.class_name, objects.script_name)
+        for service in config.services:
+            self._service(service)
+        if config.assets is not None and config.assets.binding is not None:
+            self._add(config.assets.binding, service=self.service("assets", config.name))
+        if config.version_metadata is not None:
+            metadata = {
+                "id": "00000000-0000-0000-0000-000000000000",
+                "tag": "",
+                "timestamp": "1970-01-01T00:00:00.000Z",
+            }
+            self._add(config.version_metadata, json=json.dumps(metadata))
+
+    def _durable(self, name: str, class_name: str, script: str | None) -> None:
+        if script in (None, self._config.name):
+            self._add(name, durableObjectNamespace=class_name)
+        elif script in self._names:
+            self._add(name, durableObjectNamespace={"className": class_name, "serviceName": f"user:{script}"})
+        else:
+            self._add(name, service=self.service("missing", f"{script}"))
+
+    def _service(self, binding: ServiceBinding) -> None:
+        if binding.service not in self._names:  # a Python Worker, or one that this session does not have
+            resource = f"{binding.service}/{binding.entrypoint or ''}"
+            self._add(binding.binding, service=self.service("service", resource))
+            return
+        designator: dict[str, Any] = {"name": f"user:{binding.service}", "entrypoint": binding.entrypoint}
+        if binding.props:
+            designator["props"] = {"json": json.dumps(dict(binding.props))}
+        self._add(binding.binding, service=designator)
