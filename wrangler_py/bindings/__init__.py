@@ -1,0 +1,1 @@
+"""The simulators behind env.<BINDING>; they know nothing of runtimes."""

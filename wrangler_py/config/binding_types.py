@@ -134,6 +134,23 @@ class SecretsStoreSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class MtlsCertificate:
+    """One entry of `mtls_certificates`."""
+
+    binding: str
+    certificate_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendEmail:
+    """One entry of `send_email`. Without addresses any may be written to."""
+
+    name: str
+    destination_address: str | None = None
+    allowed_destination_addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One entry of `rules`: as what files are imported."""
 

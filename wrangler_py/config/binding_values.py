@@ -13,9 +13,11 @@ from wrangler_py.config.binding_types import (
     DurableObjectBinding,
     Hyperdrive,
     KvNamespace,
+    MtlsCertificate,
     R2Bucket,
     RateLimit,
     SecretsStoreSecret,
+    SendEmail,
     ServiceBinding,
     Workflow,
 )
@@ -117,6 +119,15 @@ def _secret(entry: dict[str, Any], root: Path, environ: Mapping[str, str]) -> Se
     return SecretsStoreSecret(_text(entry, "binding"), _text(entry, "store_id"), _text(entry, "secret_name"))
 
 
+def _certificate(entry: dict[str, Any], root: Path, environ: Mapping[str, str]) -> MtlsCertificate:
+    return MtlsCertificate(_text(entry, "binding"), _text(entry, "certificate_id"))
+
+
+def _email(entry: dict[str, Any], root: Path, environ: Mapping[str, str]) -> SendEmail:
+    allowed = entry.get("allowed_destination_addresses") or ()
+    return SendEmail(_text(entry, "name"), entry.get("destination_address"), tuple(map(str, allowed)))
+
+
 def _text(entry: dict[str, Any], key: str) -> str:
     value = entry[key]
     if not isinstance(value, str):
@@ -141,5 +152,7 @@ READERS: dict[str, Callable[[dict[str, Any], Path, Mapping[str, str]], Any]] = {
     "analytics_engine_datasets": _dataset,
     "hyperdrive": _hyperdrive,
     "secrets_store_secrets": _secret,
+    "mtls_certificates": _certificate,
+    "send_email": _email,
     "version_metadata": lambda entry, root, environ: _text(entry, "binding"),
 }

@@ -20,9 +20,11 @@ from wrangler_py.config.binding_types import (
     Hyperdrive,
     KvNamespace,
     Migration,
+    MtlsCertificate,
     R2Bucket,
     RateLimit,
     SecretsStoreSecret,
+    SendEmail,
     ServiceBinding,
     Workflow,
 )
@@ -121,6 +123,8 @@ class WorkerConfig:
     analytics_engine_datasets: tuple[AnalyticsEngineDataset, ...] = ()
     hyperdrive: tuple[Hyperdrive, ...] = ()
     secrets_store_secrets: tuple[SecretsStoreSecret, ...] = ()
+    mtls_certificates: tuple[MtlsCertificate, ...] = ()
+    send_email: tuple[SendEmail, ...] = ()
     #: The name in `env` of `version_metadata`.
     version_metadata: str | None = None
     #: Of the kinds above too, as long as the Worker's runtime cannot serve them.

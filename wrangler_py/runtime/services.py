@@ -28,12 +28,46 @@ class Guard(Protocol):
     async def fetch(self, runtime: Runtime, worker: str, target: Target, request: FetchRequest) -> FetchResponse: ...
 
 
+class AssetAnswer(Protocol):
+    """An answer from static assets."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+class AssetsOfWorker(Protocol):
+    """The static assets of one worker (bindings/assets/serve.py)."""
+
+    def goes_to_worker(self, method: str, url: str, headers: list[tuple[str, str]]) -> bool: ...
+
+    def answer(self, method: str, url: str, headers: list[tuple[str, str]]) -> AssetAnswer: ...
+
+
+def answer_of_assets(assets: AssetsOfWorker | None, request: FetchRequest) -> FetchResponse | None:
+    """The answer to a request that never reaches the worker, because a file is there for it; else None."""
+    if assets is None or assets.goes_to_worker(request.method, request.url, request.headers):
+        return None
+    answer = assets.answer(request.method, request.url, request.headers)
+    return FetchResponse(answer.status, answer.headers, answer.body)
+
+
 class Services:
     """Calls between the workers of a session."""
 
-    def __init__(self, find: Callable[[str], Runtime | None]) -> None:
-        """`find` knows the session's workers by name."""
+    def __init__(
+        self,
+        find: Callable[[str], Runtime | None],
+        assets: Callable[[str], AssetsOfWorker | None] = lambda name: None,
+    ) -> None:
+        """`find` knows the session's workers by name, `assets` their static assets."""
         self._find = find
+        self._assets = assets
         self._numbers = itertools.count(1)
         self._keepers: dict[int, Keeper] = {}
         #: By kind of target.
@@ -76,7 +110,7 @@ class Services:
         if guard is not None:
             return await guard.fetch(runtime, worker, target, request)
         if target[0] == "entrypoint" and target[1] in (None, "default", "Default") and target[2] is None:
-            return await runtime.fetch(request)
+            return answer_of_assets(self._assets(worker), request) or await runtime.fetch(request)
         return await runtime.fetch(request, target)
 
     async def read(self, origin: int, number: int) -> AsyncIterator[bytes]:

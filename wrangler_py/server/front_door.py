@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import Span, parse_traceparent, within
 from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
+from wrangler_py.runtime.services import AssetsOfWorker, answer_of_assets
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.control import ControlApi
@@ -43,13 +44,16 @@ class FrontDoor:
         events: EventLog,
         allowed_hosts: Collection[str],
         rest: RestDoor,
+        assets: Callable[[str], AssetsOfWorker | None] = lambda name: None,
     ) -> None:
+        """`assets` gives the static assets of a worker, by its name."""
         self._workers = workers
         self._triggers = triggers
         self._control = control
         self._events = events
         self._allowed_hosts = allowed_hosts
         self._rest = rest
+        self._assets = assets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,7 +96,8 @@ class FrontDoor:
     async def _fetch(self, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> tuple[int, str | None]:
         """Answer with the worker. Returns the status, and what the handler raised."""
         try:
-            response = await runtime.fetch(await to_fetch_request(scope, receive))
+            request = await to_fetch_request(scope, receive)
+            response = answer_of_assets(self._assets(runtime.name), request) or await runtime.fetch(request)
         except WorkerError as error:
             await respond(send, 500, error.text)
             return 500, error.text

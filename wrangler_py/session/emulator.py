@@ -19,15 +19,17 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.bindings.small_state import SmallState
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
+from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
-from wrangler_py.runtime.services import Services
+from wrangler_py.runtime.services import AssetsOfWorker, Services
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
@@ -40,6 +42,7 @@ from wrangler_py.session.crons import SessionCrons
 from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.neighbours import Neighbours
 from wrangler_py.session.runtimes import Gate, HostedRuntime
+from wrangler_py.session.small_bindings import SiteAssets, small_handlers
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Session, open_session
 
@@ -117,7 +120,7 @@ class Emulator:
         self.neighbours = Neighbours(store, self.session.id, events)
         if not self._alone:
             self.broker.on_unheard = self.neighbours.nudge
-        self.services = Services(lambda name: self.workers.named(name))
+        self.services = Services(lambda name: self.workers.named(name), self._assets_of)
         self._open_bindings()
         self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
@@ -131,6 +134,18 @@ class Emulator:
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
+        self.assets = SiteAssets(self.events)
+        self._small_state = SmallState(self.store.path.parent)
+        #: Who answers the calls of Python workers' bindings, by kind (runtime/python/binding_specs.py).
+        self.binding_handlers: dict[str, BindingHandler] = small_handlers(
+            self._small_state, self.clock, self.events, self.assets, self._config_of
+        )
+
+    def _config_of(self, worker: str) -> WorkerConfig:
+        return next(config for config in self.config.workers if config.name == worker)
+
+    def _assets_of(self, worker: str) -> AssetsOfWorker | None:
+        return next((self.assets.of(config) for config in self.config.workers if config.name == worker), None)
 
     def _make_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
         """The runtime of a worker (MakeRuntime)."""
@@ -145,6 +160,7 @@ class Emulator:
             first=first,
             clocks=self._worker_clocks,
             services=self.services,
+            handlers=self.binding_handlers,
         )
 
     def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
@@ -169,7 +185,9 @@ class Emulator:
             },
         )
         self.session.announce(url, token)
-        return FrontDoor(self.workers, triggers, control, self.events, self.options.allowed_hosts, self.rest)
+        return FrontDoor(
+            self.workers, triggers, control, self.events, self.options.allowed_hosts, self.rest, self._assets_of
+        )
 
     # Life ---------------------------------------------------------------------------------------------------------
 
@@ -216,6 +234,7 @@ class Emulator:
             self.recorder.close()
         if self._first is not None:
             self._first.abandon()
+        self._small_state.close()
         self.session.close()
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:

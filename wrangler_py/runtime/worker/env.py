@@ -8,18 +8,24 @@ from typing import Any, NoReturn
 
 from . import texts
 from .queue_binding import Caller, QueueBinding
-from .shims.js.core import JsObject, make_object, raise_js
+from .shims.js.core import JsObject, JsProxy, make_object, raise_js
 from .shims.js.jsjson import to_js_value
 
 
-class NotServed:
+class NotServed(JsProxy):
     """A binding of a kind that wpy does not serve: an error when it is used, not when it is looked at."""
 
     def __init__(self, name: str, kind: str) -> None:
-        self._text = texts.NOT_SERVED.format(name=name, kind=kind)
+        self.__dict__["_text"] = texts.NOT_SERVED.format(name=name, kind=kind, advice=texts.INSTEAD.get(kind, ""))
+        self.__dict__["_kind"] = kind
+
+    @property
+    def constructor(self) -> Any:
+        """The class that it has on Cloudflare, for those that the SDK knows."""
+        return make_object({"name": texts.CLASS_OF_KIND.get(self._kind, "Object")})
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in ("constructor", "js_object") or name.startswith("__"):  # what the SDK asks of any value
+        if name in ("js_object", "then") or name.startswith("__"):  # what the SDK asks of any value
             raise AttributeError(name)
         raise_js("Error", self._text)
 
@@ -30,6 +36,14 @@ MAKERS = {
     "kv": ("bindings.kv", "make"),
     "d1": ("bindings.d1", "make"),
     "r2": ("bindings.r2", "make"),
+    "assets": ("bindings.assets", "make"),
+    "mtls": ("bindings.assets", "make_certificate"),
+    "ratelimit": ("bindings.small", "make_ratelimit"),
+    "analytics": ("bindings.small", "make_analytics"),
+    "secret": ("bindings.small", "make_secret"),
+    "hyperdrive": ("bindings.small", "make_hyperdrive"),
+    "email": ("bindings.small", "make_email"),
+    "version_metadata": ("bindings.small", "make_version_metadata"),
 }
 
 

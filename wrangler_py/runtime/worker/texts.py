@@ -101,7 +101,14 @@ LEGACY_OFF = (
 )
 NO_DEFAULT = "{file}: {names}: the entrypoint that gets the events is the class named Default; there is none."
 NOTHING_EXPORTED = "{file} exports no handler: write `class Default(WorkerEntrypoint)` with fetch, queue or scheduled."
-NOT_SERVED = "wpy does not serve the binding env.{name} ({kind}) yet"
+NOT_SERVED = "wpy does not serve the binding env.{name} ({kind}) yet{advice}"
+#: What to do instead, by the kind of a binding that is not served.
+INSTEAD = dict.fromkeys(
+    ("AI", "Vectorize Index", "Browser Run", "Images", "Stream", "Media", "AI Search Instance", "AI Search Namespace"),
+    ": it runs at Cloudflare only. Put a stand-in over it with workers.patch_env, or use `wrangler dev` with `remote`",
+)
+#: The JavaScript class that a kind's bindings have, where workers-runtime-sdk wraps them by its name.
+CLASS_OF_KIND = {"AI": "Ai", "Vectorize Index": "VectorizeIndexImpl", "Images": "ImagesBindingImpl"}
 LOST_TYPE = (
     "env.{name}.{call}(): {type} has no JSON form; Cloudflare stores {{}} for it. Convert it to str, int or float first"
 )
