@@ -92,7 +92,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def session(project: Project) -> Iterator[DevServer]:
     created = project.wpy("secrets-store", "secret", "create", "s1", "--name", "token", stdin="hush\n")
     assert created.code == 0, created.err
-    yield project.start("--clock", "2026-01-01T00:00:00Z")
+    yield project.start("--clock", "virtual", "--now", "2026-01-01T00:00:00Z")
     project.stop()
 
 
@@ -143,7 +143,9 @@ def test_email_is_kept_and_told(session: DevServer) -> None:
 
 def test_what_is_not_served_says_so(session: DevServer) -> None:
     ai, vectorize, has, missing = session.get("/unserved").json()
-    assert ai.startswith("JsException: Error: wpy does not serve the binding env.AI (AI) yet: it runs at Cloudflare only.")
+    assert ai.startswith(
+        "JsException: Error: wpy does not serve the binding env.AI (AI) yet: it runs at Cloudflare only."
+    )
     assert "env.V (Vectorize Index)" in vectorize
     assert (has, missing) == (False, "AttributeError: NOPE")
 

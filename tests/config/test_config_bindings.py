@@ -109,7 +109,8 @@ def test_every_kind_is_in_the_table_above():
 
 def test_assets_without_a_binding(project: Project):
     project.toml('[assets]\ndirectory = "./public"\n')
-    assert project.only().text == "wpy does not serve static assets yet: only the Worker answers."
+    session = project.load()
+    assert session.workers[0].assets is not None and not session.warnings
 
 
 @pytest.mark.parametrize(

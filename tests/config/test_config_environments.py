@@ -80,7 +80,8 @@ def test_bindings_of_other_kinds_are_not_inherited(project: Project, body: str):
 def test_assets_and_logfwdr_are_inherited(project: Project):
     project.toml('[assets]\ndirectory = "x"\nbinding = "A"\n[env.dev]\n')
     session = project.load(env="dev")
-    assert [u.name for u in session.workers[0].unsupported] == ["A"]
+    assets = session.workers[0].assets
+    assert assets is not None and assets.binding == "A"
 
 
 def test_an_environments_own_vars_and_queues(project: Project):

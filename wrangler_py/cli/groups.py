@@ -12,11 +12,16 @@ from typer.core import TyperCommand, TyperGroup
 
 from wrangler_py import __version__
 
-#: command: (module that holds `app`, one line of help)
+#: command: (module that holds `app`, or module:name, one line of help)
 _GROUPS = {
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
+    "analytics-engine": (
+        "wrangler_py.cli.small_bindings:analytics",
+        "What Workers have written with writeDataPoint().",
+    ),
+    "secrets-store": ("wrangler_py.cli.small_bindings:secrets_store", "The local Secrets Store."),
 }
 _DEV_HELP = "Serve your Worker: queues, crons, hot reload."
 
@@ -73,7 +78,8 @@ class _Wpy(CommandGroup):
         if cmd_name not in _GROUPS:
             return None
         module, text = _GROUPS[cmd_name]
-        command = typer.main.get_command(importlib.import_module(module).app)
+        module, _, name = module.partition(":")
+        command = typer.main.get_command(getattr(importlib.import_module(module), name or "app"))
         command.name = cmd_name
         command.short_help = text
         return command

@@ -52,7 +52,7 @@ def make_binding(name: str, spec: dict[str, Any], call: Caller, exports: Callabl
     if spec["kind"] == "service":
         return _service(spec, exports)
     if spec["kind"] not in MAKERS:
-        return NotServed(name, spec.get("what", spec["kind"]))
+        return NotServed.new(name, spec.get("what", spec["kind"]))
     module, maker = MAKERS[spec["kind"]]
     make: Callable[[str, dict[str, Any], Caller], Any] = getattr(import_module(f".{module}", __package__), maker)
     return make(name, spec, call)
