@@ -24,37 +24,28 @@ app = typer.Typer(
 #: What a command ends with that was stopped by Ctrl-C, as shells have it: 128 + SIGINT.
 INTERRUPTED = 130
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", re.IGNORECASE)
-
 _NEGATIVE = re.compile(r"-\.?\d")
 
 
 def seconds_of(text: str, option: str = "SPAN") -> float:
     """A span such as "90s", "2h", "1h30m", "1.5d" or a plain number of seconds. Raises BadParameter."""
-    from wrangler_py.session.times import MAX_ADVANCE_S
+    from wrangler_py.session.times import MAX_ADVANCE_S, parse_span
 
     plain = text.strip().replace(" ", "")
     if plain.startswith("-"):
         raise typer.BadParameter(f"{text!r}: a clock goes ahead only.", param_hint=option)
-    parts = _PART.findall(plain)
-    if parts and "".join(number + unit for number, unit in parts) == plain:
-        seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
-    else:
-        try:
-            seconds = float(plain)
-        except ValueError:
-            seconds = float("nan")
-        if seconds != seconds:
-            raise typer.BadParameter(
-                f"{text!r} is not a span of time. Write it like 30s, 10m, 2h, 1h30m or 7d.", param_hint=option
-            )
+    try:
+        seconds = parse_span(plain)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a span of time. Write it like 30s, 10m, 2h, 1h30m or 7d.", param_hint=option
+        ) from None
     if seconds > MAX_ADVANCE_S:
         raise typer.BadParameter(
             f"{text!r} is more than ten years. `wpy dev --clock virtual --now TIME` starts at any time.",
             param_hint=option,
         )
-    return float(seconds)
+    return seconds
 
 
 def _ask(

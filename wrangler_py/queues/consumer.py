@@ -137,6 +137,17 @@ class QueueConsumer:
             if waiting is not None:
                 self._start_or_arm(waiting)
 
+    def start_now(self) -> bool:
+        """Start a batch of what is ready, without waiting for `max_batch_timeout`. False: nothing is ready, or no batch may
+        start now."""
+        waiting = self._look() if self._may_start else None
+        if not waiting or waiting[0] > self._clock.now_ms():
+            if waiting:
+                self._start_or_arm(waiting)
+            return False
+        self._begin()
+        return True
+
     @property
     def _may_start(self) -> bool:
         return self._open and not self._claiming and self._rest is None and len(self._running) < self._target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 #: The farthest that one call moves a clock (seconds): ten years. More is a slip of the finger.
@@ -10,6 +11,9 @@ MAX_ADVANCE_S = 10 * 366 * 86_400
 IDLE_LIMIT_S = 15 * 86_400
 
 _EPOCH = datetime(1970, 1, 1)
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", re.IGNORECASE)
 
 
 def iso(ms: int) -> str:
@@ -34,3 +38,18 @@ def span(ms: int) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts) or "0 s"
+
+
+def parse_span(text: str) -> float:
+    """Seconds of a span such as "90s", "2h", "1h30m", "1.5d" or a plain number of seconds. Raises ValueError."""
+    plain = text.strip().replace(" ", "")
+    parts = _PART.findall(plain)
+    if parts and "".join(number + unit for number, unit in parts) == plain:
+        return float(sum(float(number) * _UNITS[unit.lower()] for number, unit in parts))
+    try:
+        seconds = float(plain)
+    except ValueError:
+        seconds = float("nan")
+    if seconds != seconds:
+        raise ValueError(f"{text!r} is not a span of time. Write it like 30s, 10m, 2h, 1h30m or 7d.")
+    return seconds

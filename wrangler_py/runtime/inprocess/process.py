@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from asyncio import events
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wrangler_py.runtime.inprocess.hub import LoopHub, current_process
 from wrangler_py.runtime.python.process import BlockedSink, Calls, LogSink, PendingEvent, ProcessEnded, WorkerProcess
 from wrangler_py.runtime.worker import frames
+from wrangler_py.runtime.worker.context import Event
 from wrangler_py.runtime.worker.dispatch import Dispatcher
 
 if TYPE_CHECKING:
@@ -79,6 +81,19 @@ class LocalDispatcher(Dispatcher):
     def _make_watchdog(self) -> Any:
         return _NoWatchdog()
 
+    def _began(self, event: Event) -> None:
+        super()._began(event)
+        self._host.on_began(self._process, event)
+
+    def call(self, *of: Any) -> Any:
+        if events._get_running_loop() is not None:
+            return super().call(*of)
+        events._set_running_loop(self._host.hub.loop)  # a test that is not async makes the call, and awaits it later
+        try:
+            return super().call(*of)
+        finally:
+            events._set_running_loop(None)
+
     def _load_module(self, spec: dict[str, Any]) -> ModuleType:
         return self._host.modules.load(spec)
 
@@ -107,7 +122,6 @@ class LocalProcess(WorkerProcess):
         self._server = host.context.copy()
         self._worker = host.context.copy()
         self._worker.run(current_process.set, self)
-        #: Told of every CALL: the number of its event, binding, method, arguments.
         self.link = Link(self)
         self.dispatcher = self._worker.run(LocalDispatcher, self, host)
 
@@ -146,8 +160,7 @@ class LocalProcess(WorkerProcess):
     def _deliver(self) -> None:
         arrived, self._to_server = self._to_server, []
         for frame in arrived:
-            if frame[0] == frames.CALL:
-                self._host.on_call(self, frame)
+            self._host.on_frame(self, frame)
             self._received(frame)
         self._calls.flush(self)
         self._host.on_news()
@@ -159,6 +172,11 @@ class LocalProcess(WorkerProcess):
         """Nothing is read from a socket here."""
 
     # Events -----------------------------------------------------------------------------------------------------------
+
+    def start_event(self, kind: str, label: str) -> tuple[int, PendingEvent]:
+        number, event = super().start_event(kind, label)
+        self._host.on_start(self, number, event)
+        return number, event
 
     def asleep(self, kind: str) -> int:
         """How many events of a kind wait for the clock."""

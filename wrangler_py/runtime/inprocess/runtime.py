@@ -18,6 +18,7 @@ from wrangler_py.runtime.inprocess.process import LocalProcess, numbers
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.process import PendingEvent, ProcessEnded, WorkerProcess
 from wrangler_py.runtime.python.runtime import PythonRuntime
+from wrangler_py.runtime.worker.context import Event
 
 HUNG = (
     "{label} did not end within {seconds:g} s of real time; it waits at {where}. Something that it awaits never "
@@ -41,8 +42,10 @@ class Host:
         self.numbers = numbers()
         self.clocks = WorkerClocks(clock)
         hub.on_news = self.on_news
-        #: Told of every call of a binding: the process and the CALL frame.
-        self.on_call: Callable[[LocalProcess, tuple[Any, ...]], None] = lambda process, frame: None
+        #: Told of every event that is started, of its first step, and of every frame that a worker sends.
+        self.on_start: Callable[[LocalProcess, int, PendingEvent], None] = lambda process, number, event: None
+        self.on_began: Callable[[LocalProcess, Event], None] = lambda process, event: None
+        self.on_frame: Callable[[LocalProcess, tuple[Any, ...]], None] = lambda process, frame: None
         #: Changes a batch before it is delivered, and what becomes of it afterwards.
         self.before_batch: Callable[[Batch], Batch] = lambda batch: batch
         self.after_batch: Callable[[Batch, BatchOutcome], BatchOutcome] = lambda batch, outcome: outcome

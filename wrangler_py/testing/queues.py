@@ -1,0 +1,543 @@
+"""`wpy.queues["mail"]`: what is in a queue, what was delivered from it, what its dead letters are."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wrangler_py.config.model import Consumer
+from wrangler_py.queues import browse, history, tables
+from wrangler_py.queues.message import Batch, BatchOutcome, Message, OutgoingMessage, QueueMetrics
+from wrangler_py.testing.errors import KitError, UnknownQueue
+from wrangler_py.testing.match import check_names, describe, matches
+from wrangler_py.testing.results import QueueResult, Why, queue_result
+from wrangler_py.testing.values import Span, as_datetime, decode_body, encode_body, seconds
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from wrangler_py.queues.pull import Pulls
+    from wrangler_py.testing.kit import Wpy
+
+__tracebackhide__ = True
+
+#: What a condition of a matcher may name.
+FIELDS = ("body", "id", "attempts", "content_type", "delay", "state", "died_in", "source")
+#: Messages that one look at a queue shows at most.
+_ALL = 1_000_000
+#: Batches that `drain` delivers at most.
+_BATCHES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One delivery of a message, and what became of it."""
+
+    number: int
+    at: datetime
+    worker: str
+    #: The outcome of the handler.
+    outcome: str
+    #: "ack", "retry", "dead_letter", "drop", "release".
+    action: str
+    why: Why
+    delay: int
+    #: The exception's last line.
+    error: str | None
+
+    @property
+    def error_type(self) -> str | None:
+        """The exception's class: "TimeoutError"."""
+        return None if self.error is None else self.error.partition(":")[0].strip().rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message in a queue."""
+
+    queue: str
+    id: str
+    body: Any
+    content_type: str
+    #: Deliveries so far.
+    attempts: int
+    #: "ready", "delayed", "in_flight".
+    state: str
+    #: Seconds from the clock's present until it is ready.
+    delay: float
+    sent: datetime
+    #: The queue whose dead letter it is.
+    died_in: str | None
+    source: str
+    _queues: Queues = field(repr=False)
+
+    @property
+    def history(self) -> list[Attempt]:
+        """Its deliveries so far, those in the queue that it died in included."""
+        return self._queues.history(self.id)
+
+    async def replay(self) -> None:
+        """Send a dead letter back to the queue that it died in, as a first delivery."""
+        await self._queues.replay(self)
+
+    def fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+class Queues:
+    """All queues of the test."""
+
+    def __init__(self, wpy: Wpy) -> None:
+        self._wpy = wpy
+        self._handles: dict[str, QueueHandle] = {}
+        self._pulls: Pulls | None = None
+        #: The messages that were delivered, by id, as they are stored.
+        self.raw: dict[str, Message] = {}
+        #: What the handlers said of each batch, in order.
+        self.deliveries: list[QueueResult] = []
+
+    def started(self) -> None:
+        """The emulator runs: listen to the batches."""
+        host = self._wpy._host
+        assert host is not None
+        then = host.after_batch
+
+        def delivered(batch: Batch, outcome: BatchOutcome) -> BatchOutcome:
+            outcome = then(batch, outcome)
+            consumer = self._consumer(batch.queue)
+            result = queue_result(batch.queue, batch.messages, outcome, consumer or Consumer(batch.queue))
+            self.deliveries.append(result)
+            self.raw.update((message.id, message) for message in batch.messages)
+            return outcome
+
+        host.after_batch = delivered
+
+    def forget(self) -> None:
+        """The test begins anew."""
+        self._pulls = None
+        self.raw.clear()
+        self.deliveries.clear()
+
+    # Which there are --------------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The queues that the config names, and those that were made since."""
+        names: list[str | None] = []
+        for worker in self._wpy.config.workers:
+            names += [producer.queue for producer in worker.producers]
+            for consumer in worker.consumers:
+                names += [consumer.queue, consumer.dead_letter_queue]
+        if self._wpy._store is not None:
+            names += [record.name for record in tables.all_queues(self._wpy._store)]
+        return sorted({name for name in names if name})
+
+    def check(self, name: str) -> None:
+        """Raises UnknownQueue for a name that is none of them."""
+        if name not in self.names():
+            raise UnknownQueue(
+                f'{self._wpy.name}: there is no queue "{name}" in this project. There are: '
+                f"{', '.join(self.names()) or 'none'}. Add it to the config, or correct the name."
+            )
+
+    def __getitem__(self, name: str) -> QueueHandle:
+        if name not in self._handles:
+            self.check(name)
+            self._handles[name] = QueueHandle(self._wpy, self, name)
+        return self._handles[name]
+
+    def __iter__(self) -> Iterator[QueueHandle]:
+        return iter([self[name] for name in self.names()])
+
+    def _consumer(self, queue: str) -> Consumer | None:
+        for worker in self._wpy.config.workers:
+            for consumer in worker.consumers:
+                if consumer.queue == queue:
+                    return consumer
+        return None
+
+    # Of single messages -----------------------------------------------------------------------------------------------
+
+    def history(self, message_id: str) -> list[Attempt]:
+        """The deliveries of a message, oldest first."""
+        attempts = []
+        for batch in history.of_message(self._wpy.emulator.store, message_id):
+            for message in batch.messages:
+                if message.id == message_id:
+                    why = Why(message.reason, message.where)
+                    at = as_datetime(batch.started_ms)
+                    attempts.append(
+                        Attempt(
+                            message.attempt,
+                            at,
+                            batch.worker,
+                            batch.outcome,
+                            message.action,
+                            why,
+                            message.delay_seconds,
+                            batch.error,
+                        )
+                    )
+        return attempts
+
+    async def replay(self, message: StoredMessage) -> None:
+        from wrangler_py.queues import redrive
+
+        target = message.died_in or next(
+            (c.queue for w in self._wpy.config.workers for c in w.consumers if c.dead_letter_queue == message.queue),
+            None,
+        )
+        if target is None:
+            raise KitError(
+                f'Message {message.id} of queue "{message.queue}" is no dead letter: nothing to replay it to.'
+            )
+        emulator = self._wpy.emulator
+        record = tables.find_queue(emulator.store, message.queue)
+        assert record is not None
+        found = list(browse.with_ids(emulator.store, record, self._wpy.clock.now_ms, [message.id]))
+        if not found:
+            raise KitError(f'Message {message.id} is not in queue "{message.queue}" any more.')
+        now_ms = self._wpy.clock.now_ms
+        redrive.send_back(emulator.store, record, target, [found[0].message.seq], now_ms)
+        emulator.broker.wake(target, [now_ms])
+
+    def pulls(self) -> Pulls:
+        if self._pulls is None:
+            from wrangler_py.queues.pull import Pulls
+
+            emulator = self._wpy.emulator
+            self._pulls = Pulls(emulator.store, emulator.clock, emulator.events, emulator.broker)
+            self._pulls.start()
+
+            async def close() -> None:
+                assert self._pulls is not None
+                self._pulls.close()
+
+            self._wpy._closing.append(close)
+        return self._pulls
+
+
+class QueueHandle:
+    """One queue."""
+
+    def __init__(self, wpy: Wpy, queues: Queues, name: str) -> None:
+        self._wpy = wpy
+        self._queues = queues
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}: {self.pending} messages>"
+
+    # In ---------------------------------------------------------------------------------------------------------------
+
+    async def send(self, body: Any, *, content_type: str | None = None, delay: Span | None = None) -> None:
+        """Send one message, as a producer does. `delay`: until it is delivered."""
+        await self._send([self._outgoing(body, content_type, delay)], batch=False)
+
+    async def send_batch(
+        self, bodies: Sequence[Any], *, content_type: str | None = None, delay: Span | None = None
+    ) -> None:
+        """Send several messages, all or none, within the limits of `sendBatch`."""
+        await self._send([self._outgoing(body, content_type, delay) for body in bodies], batch=True)
+
+    async def _send(self, messages: list[OutgoingMessage], *, batch: bool) -> None:
+        from wrangler_py.queues.limits import QueueSendError
+
+        await self._wpy.start()
+        try:
+            await self._wpy.emulator.broker.send(self.name, messages, batch=batch)
+        except QueueSendError as error:
+            raise KitError(
+                f'Queue "{self.name}" refuses this: {error.text("sendBatch" if batch else "send", expose_codes=False)}'
+            ) from None
+
+    @staticmethod
+    def _outgoing(body: Any, content_type: str | None, delay: Span | None) -> OutgoingMessage:
+        data, kind = encode_body(body, content_type)
+        return OutgoingMessage(data, kind, None if delay is None else round(seconds(delay)))
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def messages(self, state: str | None = None, /, **match: Any) -> list[StoredMessage]:
+        """The messages that are in the queue now, in the order of their delivery, and match.
+
+        `state`: "ready", "delayed" or "in_flight". Conditions: see `assert_enqueued`.
+        """
+        check_names(match, FIELDS)
+        record = self._record()
+        if record is None:
+            return []
+        now_ms = self._wpy.clock.now_ms
+        found = browse.messages(self._wpy.emulator.store, record, now_ms, _ALL)
+        made = [self._stored(message, now_ms) for message in found if not message.expired]
+        return [message for message in made if state in (None, message.state) and matches(message.fields(), match)]
+
+    def _stored(self, stored: browse.StoredMessage, now_ms: int) -> StoredMessage:
+        message = stored.message
+        wait_ms = 0 if stored.due_ms is None else max(0, stored.due_ms - now_ms)
+        return StoredMessage(
+            self.name,
+            message.id,
+            decode_body(message.content_type, message.body),
+            message.content_type,
+            message.attempts,
+            stored.state,
+            wait_ms / 1000,
+            as_datetime(message.timestamp_ms),
+            stored.died_in,
+            stored.source,
+            self._queues,
+        )
+
+    def one(self, **match: Any) -> StoredMessage:
+        """The only message that matches. Fails when there is none, or more than one."""
+        found = self.messages(**match)
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} messages match {describe(match)}, not one.\n{self._listing()}")
+        return found[0]
+
+    @property
+    def pending(self) -> int:
+        """How many messages are in the queue: ready, delayed and in flight."""
+        return self.metrics.backlog_count
+
+    @property
+    def metrics(self) -> QueueMetrics:
+        """The backlog, as `env.QUEUE.metrics()` has it."""
+        return self._wpy.emulator.broker.metrics(self.name)
+
+    @property
+    def deliveries(self) -> list[QueueResult]:
+        """What became of the batches that were delivered from this queue, in order."""
+        return [result for result in self._queues.deliveries if result.queue == self.name]
+
+    @property
+    def delivered(self) -> int:
+        """How many messages were handed to a handler, each delivery counted."""
+        return sum(len(result.messages) for result in self.deliveries)
+
+    @property
+    def acked(self) -> int:
+        """How many messages were acknowledged."""
+        return sum(len(result.acked) for result in self.deliveries)
+
+    # Claims -----------------------------------------------------------------------------------------------------------
+
+    def assert_enqueued(self, *, count: int | None = None, **match: Any) -> StoredMessage:
+        """Fail unless a message that matches is in the queue. Returns the first one.
+
+        Conditions: `body={"to": "a"}`, `body__to="a"` (below the body, however deep), `delay="30s"` (give or take a second;
+        `approx("30s", tol="5s")`), `content_type="json"`, `attempts=1`, `state="delayed"`. A condition may be a
+        value, a predicate, a type or a compiled pattern. `count`: exactly so many match.
+        """
+        found = self.messages(**match)
+        if (count is None and not found) or (count is not None and len(found) != count):
+            wanted = "a message" if count is None else f"{count} messages"
+            raise AssertionError(
+                f'Queue "{self.name}" should hold {wanted} with {describe(match)}, and holds {len(found)}.\n'
+                f"{self._listing()}"
+            )
+        return found[0] if found else None  # type: ignore[return-value]
+
+    def refute_enqueued(self, **match: Any) -> None:
+        """Fail when a message that matches is in the queue."""
+        found = self.messages(**match)
+        if found:
+            raise AssertionError(
+                f'Queue "{self.name}" should hold no message with {describe(match)}, and holds {len(found)}.\n'
+                f"{self._listing()}"
+            )
+
+    def all_enqueued(self, **match: Any) -> list[StoredMessage]:
+        """The messages that match; the same as `messages(...)`."""
+        return self.messages(**match)
+
+    def assert_empty(self) -> None:
+        """Fail unless the queue is empty."""
+        self.refute_enqueued()
+
+    def _listing(self) -> str:
+        held = self.messages()
+        lines = [
+            f"  {m.id[:8]}  {m.state:<9}  attempt {m.attempts}  in {m.delay:g} s  {m.content_type:<5}  {m.body!r}"
+            for m in held[:20]
+        ]
+        more = [f"  and {len(held) - 20} more"] if len(held) > 20 else []
+        return "\n".join([f'Queue "{self.name}" holds {len(held)} messages:', *lines, *more])
+
+    # Delivering -------------------------------------------------------------------------------------------------------
+
+    async def deliver_one_batch(self) -> QueueResult:
+        """Deliver what is ready, one batch of it, without waiting for `max_batch_timeout`; what became of it.
+
+        Raises KitError when nothing is ready or nobody consumes the queue.
+        """
+        result = await self._deliver()
+        if result is None:
+            waiting = self.messages()
+            soonest = f"; the next one is ready in {min(m.delay for m in waiting):g} s" if waiting else ""
+            raise KitError(f'Queue "{self.name}" has nothing to deliver{soonest}.')
+        return result
+
+    async def drain(self, *, with_delayed: bool = False, max_batches: int = _BATCHES) -> list[QueueResult]:
+        """Deliver what is ready, batch by batch, until nothing is; what became of the batches.
+
+        With `with_delayed` the clock is moved on to what is delayed, retries included, until the queue is empty or its
+        messages are dead. Raises KitError after `max_batches`.
+        """
+        results: list[QueueResult] = []
+        while True:
+            result = await self._deliver()
+            if result is not None:
+                results.append(result)
+            elif with_delayed and (waiting := self.messages()):
+                await self._wpy.clock.advance(max(0.001, min(message.delay for message in waiting)))
+                continue
+            else:
+                return results
+            if len(results) >= max_batches:
+                raise KitError(
+                    f'Queue "{self.name}" was not empty after {max_batches} batches: does its consumer send to itself, or '
+                    "retry without a delay? Give a larger max_batches if so many are meant."
+                )
+
+    async def _deliver(self) -> QueueResult | None:
+        await self._wpy.start()
+        await self._wpy.settle()
+        consumer = self._wpy.emulator.workers.consumer(self.name)
+        if consumer is None:
+            raise KitError(
+                f'Nobody consumes queue "{self.name}": add a [[queues.consumers]] with queue = "{self.name}", or read it '
+                "with messages() or pull()."
+            )
+        before = len(self._queues.deliveries)
+        if not consumer.start_now():
+            return None
+        while True:
+            await self._wpy.settle()
+            mine = [result for result in self._queues.deliveries[before:] if result.queue == self.name]
+            if mine or consumer.in_flight == 0:
+                return mine[0] if mine else None
+
+    async def redeliver(self, message_id: str | None = None) -> None:
+        """Deliver a message again that was acknowledged, as production may: at least once means sometimes twice.
+
+        `message_id`: the last delivered one when left out. It comes with its next attempt.
+        """
+        delivered = [message for result in self.deliveries for message in result.messages]
+        found = [m for m in delivered if message_id in (None, m.id)]
+        if not found:
+            raise KitError(f'No message {message_id or ""} was delivered from queue "{self.name}" yet.')
+        message = self._queues.raw[found[-1].id]
+        await self._wpy.start()
+        emulator = self._wpy.emulator
+        now_ms = self._wpy.clock.now_ms
+
+        def insert(connection: sqlite3.Connection) -> None:
+            record, _ = tables.ensure_queue(connection, self.name, now_ms)
+            new = tables.NewMessage(bytes.fromhex(message.id), message.content_type, message.body, now_ms)
+            tables.append(connection, record.id, now_ms, [new])
+            connection.execute(
+                "UPDATE message SET attempts = ? WHERE queue_id = ? AND id = ?",
+                (message.attempts, record.id, bytes.fromhex(message.id)),
+            )
+
+        emulator.store.write(insert)
+        emulator.broker.wake(self.name, [now_ms])
+
+    def reorder(self, seed: int | None = None) -> list[str]:
+        """Shuffle the messages that are ready; production promises no order. Returns their ids in the new order."""
+        order = self._reorder_quietly(self._wpy.random if seed is None else random.Random(seed))
+        self._wpy.emulator.broker.wake(self.name)
+        return order
+
+    def _reorder_quietly(self, chooser: random.Random) -> list[str]:
+        ready = self.messages("ready")
+        chooser.shuffle(ready)
+        now_ms = self._wpy.clock.now_ms
+        rows = [(now_ms - len(ready) + place, bytes.fromhex(m.id)) for place, m in enumerate(ready)]
+        self._wpy.emulator.store.write(lambda c: c.executemany("UPDATE message SET visible_ms = ? WHERE id = ?", rows))
+        return [message.id for message in ready]
+
+    # Changing ---------------------------------------------------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """Deliver nothing until `resume`; messages are kept."""
+        await self._change(delivery_paused=True)
+
+    async def resume(self) -> None:
+        """Deliver again."""
+        await self._change(delivery_paused=False)
+
+    async def _change(self, **settings: Any) -> None:
+        from wrangler_py.queues.admin import QueueAdmin
+
+        await self._wpy.start()
+        emulator = self._wpy.emulator
+        admin = QueueAdmin(emulator.store, emulator.clock, emulator.events, emulator.broker)
+        await admin.change(emulator.broker.ensure_queue(self.name), settings, reset=False)
+
+    async def purge(self) -> None:
+        """Delete all messages."""
+        from wrangler_py.queues.purge import Purges
+
+        await self._wpy.start()
+        emulator = self._wpy.emulator
+        record = emulator.broker.ensure_queue(self.name)
+        await Purges(emulator.store, emulator.clock, emulator.events, emulator.broker).purge(record)
+
+    # Pulling ----------------------------------------------------------------------------------------------------------
+
+    async def pull(self, batch_size: int | None = None, visibility_timeout: Span | None = None) -> list[PulledMessage]:
+        """Lease messages as an HTTP pull consumer does."""
+        await self._wpy.start()
+        record = self._wpy.emulator.broker.ensure_queue(self.name)
+        timeout_ms = None if visibility_timeout is None else round(seconds(visibility_timeout) * 1000)
+        pulled = await self._queues.pulls().pull(record, batch_size, timeout_ms)
+        return [PulledMessage(self, leased) for leased in pulled.messages]
+
+    # Dead letters -----------------------------------------------------------------------------------------------------
+
+    @property
+    def dlq(self) -> QueueHandle:
+        """Its dead letter queue. Raises KitError when the config gives it none."""
+        consumer = self._queues._consumer(self.name)
+        if consumer is None or not consumer.dead_letter_queue:
+            raise KitError(f'The consumer of queue "{self.name}" has no dead_letter_queue in the config.')
+        return self._queues[consumer.dead_letter_queue]
+
+    def _record(self) -> tables.QueueRecord | None:
+        return tables.find_queue(self._wpy.emulator.store, self.name)
+
+
+class PulledMessage:
+    """A message that the test has leased."""
+
+    def __init__(self, queue: QueueHandle, leased: Any) -> None:
+        self._queue = queue
+        self._leased = leased
+        message = leased.message
+        self.id: str = message.id
+        self.attempts: int = message.attempts
+        self.body = decode_body(message.content_type, message.body)
+
+    @property
+    def lease_id(self) -> str:
+        """The token that acknowledges it."""
+        token: str = self._leased.lease_id
+        return token
+
+    async def ack(self) -> None:
+        """Done with it."""
+        await self._settle(acks=[self.lease_id], retries=[])
+
+    async def retry(self, delay: Span = 0) -> None:
+        """Have it again after `delay`."""
+        await self._settle(acks=[], retries=[(self.lease_id, round(seconds(delay)))])
+
+    async def _settle(self, acks: list[str], retries: list[tuple[str, int | None]]) -> None:
+        record = self._queue._record()
+        assert record is not None
+        await self._queue._queues.pulls().settle(record, acks, retries)
