@@ -32,7 +32,7 @@ from wrangler_py.cli.queues_bodies import CONTENT_TYPES, BadBody, encode
 from wrangler_py.cli.queues_options import QueueArgument, WpyJsonOption
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project
 from wrangler_py.queues import limits, tables
-from wrangler_py.queues.broker import check_limits
+from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
 from wrangler_py.queues.sending import store_messages
 from wrangler_py.store.database import explain_error

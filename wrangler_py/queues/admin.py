@@ -15,7 +15,7 @@ from typing import Any
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import consumers, limits, subscriptions, tables
+from wrangler_py.queues import backlog, consumers, limits, subscriptions, tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumers import Attached, QueueConsumerInfo
 from wrangler_py.queues.purge import delete_waiting
@@ -204,6 +204,7 @@ def settings_of(record: QueueRecord) -> QueueSettings:
 
 
 def _delete(connection: sqlite3.Connection, record: QueueRecord) -> None:
+    backlog.count_up(connection)
     for statement in _DELETE:
         connection.execute(statement, (record.id,))
     subscriptions.delete_of_queue(connection, record.uuid)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import current_span
-from wrangler_py.queues import history, limits, tables
+from wrangler_py.queues import backlog, history, limits, tables
 from wrangler_py.queues.history import BatchRun
+from wrangler_py.queues.intake import Intake, check_limits
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
 from wrangler_py.queues.settlement import Settlement
 from wrangler_py.queues.tables import NewMessage, QueueRecord
@@ -56,6 +57,7 @@ class Broker:
         self._clock = clock
         self._events = events
         self._owner = owner
+        self._intake = Intake(store, clock, self._refusal)
         self._listeners: dict[str, WaitingListener] = {}
         #: Told of every queue that got messages and has no listener here; another session may consume it.
         self.on_unheard: Callable[[str], None] = self._say_unconsumed
@@ -112,39 +114,20 @@ class Broker:
         Raises QueueSendError when a limit is broken.
         """
         check_limits(messages, delay_seconds, batch=batch)
-        now = self._now()
-        ids = [os.urandom(16) for _ in messages]
+        self._now()  # sees a clock that was set back
         span = current_span.get()
-        ready: list[int] = []
 
-        def operation(connection: sqlite3.Connection) -> QueueMetrics:
-            record, _ = tables.ensure_queue(connection, queue, now)
-            delay = record.delivery_delay if delay_seconds is None else delay_seconds
-            ready[:] = [now + (delay if m.delay_seconds is None else m.delay_seconds) * 1000 for m in messages]
-            new = [
-                NewMessage(
-                    i,
-                    m.content_type,
-                    m.body,
-                    at,
-                    m.source,
-                    delay_seconds if m.delay_seconds is None else m.delay_seconds,
-                )
-                for i, m, at in zip(ids, messages, ready, strict=True)
-            ]
-            size = tables.append(connection, record.id, now, new)
-            oldest = tables.oldest_ms(connection, record.id)
-            return QueueMetrics(record.backlog_count + len(new), record.backlog_bytes + size, oldest)
-
-        def stored(metrics: QueueMetrics | None, error: Exception | None) -> None:
+        def stored(metrics: QueueMetrics | None, new: Sequence[NewMessage], error: Exception | None) -> None:
             tell(metrics, error)
             if error is None:
+                ids = [message.id for message in new]
+                ready = [message.visible_ms for message in new]
                 self._events.emit("message.sent", queue=queue, ids=ids, messages=messages, ready=ready, span=span)
                 self._announce(queue, ready)
             elif isinstance(error, limits.QueueSendError):
                 self._say_failed(f'send to queue "{queue}"', error.cause)
 
-        self._store.enqueue(operation, stored, self._refusal)
+        self._intake.add(queue, messages, delay_seconds, stored)
 
     def commit_now(self) -> None:
         """Do not wait for the loop's next turn: what was enqueued is all that comes for now."""
@@ -342,20 +325,25 @@ class Broker:
         if count:
             self._events.emit("message.expired", queue=queue, count=count)
 
-    async def mend_future(self, queue: str) -> int:
+    async def mend_future(self) -> dict[str, int]:
         """Bring messages back that came in the future: the wall clock was set back, and they would wait until it has
-        caught up. None becomes ready sooner after its send than it would have. Returns how many there were."""
-        record = self.record(queue)
+        caught up. None becomes ready sooner after its send than it would have. Returns how many there were, by queue."""
         now = self._clock.now_ms()
-        latest = tables.latest_entered_ms(self._store, record.id)
-        if latest is None or latest <= now + _CLOCK_TOLERANCE_MS:
-            return 0
-        total, count = 0, _CHUNK
-        while count == _CHUNK:
-            count = await self._store.submit(lambda c: tables.set_back(c, record.id, now, latest - now, _CHUNK))
-            total += count
-        self._events.emit("clock.set_back", queue=queue, count=total, ms=latest - now)
-        return total
+        mended: dict[str, int] = {}
+        if backlog.latest_ms(self._store) <= now + _CLOCK_TOLERANCE_MS:
+            return mended
+        for record in tables.all_queues(self._store):
+            latest_ms, seqs = tables.latest_entered(self._store, record.id) or (0, range(0))
+            by_ms = latest_ms - now
+            if by_ms <= _CLOCK_TOLERANCE_MS:
+                continue
+            mended[record.name] = 0
+            for first in seqs[::_CHUNK]:
+                piece = partial(tables.set_back, record.id, now, by_ms, first, first + _CHUNK)
+                mended[record.name] += await self._store.submit(piece)
+            self._events.emit("clock.set_back", queue=record.name, count=mended[record.name], ms=by_ms)
+        await self._store.submit(lambda c: backlog.forget_latest(c, now))
+        return mended
 
     async def watch_retention(self) -> None:
         """Look after all queues for as long as the session lives: expire what is old, mend what a clock that was set
@@ -366,7 +354,7 @@ class Broker:
                     oldest = tables.oldest_entered_ms(self._store, record.id)
                     if oldest is not None and oldest < self._clock.now_ms() - record.message_retention_period * 1000:
                         await self.expire(record.name)
-                    await self.mend_future(record.name)
+                await self.mend_future()
             except sqlite3.Error as error:
                 self._say_failed("look after the queues", self.explain(error))
             for listener in list(self._listeners.values()):
@@ -397,21 +385,3 @@ class Broker:
         if last is None or not 0 <= now - last < _TELL_AGAIN_MS:
             self._told[doing, text] = now
             self._events.emit("store.failed", doing=doing, error=text)
-
-
-def check_limits(messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool) -> None:
-    """Raise QueueSendError when a send breaks one of production's limits; nothing of it is stored then."""
-    if batch and len(messages) > limits.MAX_BATCH_COUNT:
-        raise limits.batch_too_many(len(messages))
-    largest = max((len(m.body) for m in messages), default=0)
-    if largest > limits.MAX_MESSAGE_BYTES:
-        raise limits.batch_message_too_large(largest) if batch else limits.message_too_large(largest)
-    if batch:
-        total = sum(len(m.body) for m in messages)
-        if total > limits.MAX_BATCH_BYTES:
-            raise limits.batch_too_large(total)
-    if delay_seconds is not None and not 0 <= delay_seconds <= limits.MAX_DELAY_SECONDS:
-        raise limits.delay_out_of_range(delay_seconds, batch=batch)
-    for message in messages:
-        if message.delay_seconds is not None and not 0 <= message.delay_seconds <= limits.MAX_DELAY_SECONDS:
-            raise limits.delay_out_of_range(message.delay_seconds, batch=False)

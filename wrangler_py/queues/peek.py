@@ -17,7 +17,7 @@ from typing import get_args
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import limits, tables
+from wrangler_py.queues import backlog, limits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.message import ContentType, Message, Source
 from wrangler_py.queues.tables import QueueRecord
@@ -102,6 +102,7 @@ class Peeks:
 def _purge(connection: sqlite3.Connection, record: QueueRecord, refs: Sequence[str]) -> PurgedRefs:
     purged = PurgedRefs()
     freed = 0
+    backlog.count_up(connection)
     for ref in refs:
         target = _target(ref)
         if target is None:
@@ -118,7 +119,7 @@ def _purge(connection: sqlite3.Connection, record: QueueRecord, refs: Sequence[s
             purged.count += 1
             freed += row[1]
     if purged.count:
-        tables.add_to_backlog(connection, record.id, -purged.count, -freed)
+        backlog.add(connection, record.id, -purged.count, -freed)
     return purged
 
 

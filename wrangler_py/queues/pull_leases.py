@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from wrangler_py.queues import consumers, history, limits, tables
+from wrangler_py.queues import backlog, consumers, history, limits, tables
 from wrangler_py.queues.consumers import QueueConsumerInfo
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.message import Message, Source
@@ -148,9 +148,10 @@ def _ack(connection: sqlite3.Connection, record: QueueRecord, lease_id: str, ack
     seq, _, owner = lease
     message = tables.held(connection, seq, owner)
     assert message is not None, "it was there a moment ago"
+    backlog.count_up(connection)
     connection.execute(_DELETE, (seq,))
     connection.execute(_FORGET, (seq,))
-    tables.add_to_backlog(connection, record.id, -1, -len(message.body))
+    backlog.add(connection, record.id, -1, -len(message.body))
     doings.settled.append((record.name, None, Settlement(message, "ack", 0, "acknowledged by its lease")))
     acked.acks += 1
 

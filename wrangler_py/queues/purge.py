@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import limits, tables
+from wrangler_py.queues import backlog, limits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.store.database import Store
@@ -71,9 +71,10 @@ async def delete_waiting(store: Store, record: QueueRecord) -> int:
     last = int(store.query(_LAST)[0][0])
 
     def delete(connection: sqlite3.Connection) -> int:
+        backlog.count_up(connection)
         sizes = [row[0] for row in connection.execute(_DELETE_WAITING, (record.id, last, _CHUNK))]
         if sizes:
-            tables.add_to_backlog(connection, record.id, -len(sizes), -sum(sizes))
+            backlog.add(connection, record.id, -len(sizes), -sum(sizes))
         return len(sizes)
 
     total, count = 0, _CHUNK

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
-from wrangler_py.queues import tables
+from wrangler_py.queues import backlog, tables
 from wrangler_py.queues.message import ContentType, Message
 from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.store.database import Store
@@ -21,10 +21,10 @@ from wrangler_py.store.database import Store
 #: Messages looked at together.
 _CHUNK = 1_000
 
-_COLUMNS = "seq, entered_ms, died_in, id, created_ms, attempts, content_type, body"
+_COLUMNS = "seq, entered_ms, visible_ms, died_in, id, created_ms, attempts, content_type, body"
 _WAITING = f"""
-    SELECT {_COLUMNS} FROM message INDEXED BY message_age
-    WHERE queue_id = ? AND owner = 0 AND (entered_ms, seq) > (?, ?) ORDER BY entered_ms, seq LIMIT ?
+    SELECT {_COLUMNS} FROM message INDEXED BY message_waiting
+    WHERE queue_id = ? AND owner = 0 AND (visible_ms, seq) > (?, ?) ORDER BY visible_ms, seq LIMIT ?
 """
 _BY_ID = f"SELECT {_COLUMNS} FROM message WHERE id = ? AND queue_id = ? AND owner = 0"
 _IN_FLIGHT = "SELECT count(*) FROM message INDEXED BY message_leased WHERE owner <> 0 AND queue_id = ?"
@@ -41,7 +41,7 @@ _CONTENT_TYPES = get_args(ContentType)
 
 @dataclass(slots=True)
 class Plan:
-    """Which dead letters go where. Messages by their `seq`, oldest first."""
+    """Which dead letters go where. Messages by their `seq`, in the order in which they would be delivered."""
 
     targets: dict[str, array[int]] = field(default_factory=dict)
     #: Messages of which nobody knows where they died: no dead letters, or of a time before that was recorded.
@@ -78,7 +78,7 @@ def plan(
     oldest_ms = now_ms - dead_letters.message_retention_period * 1000
 
     def take(row: Sequence[object]) -> None:
-        seq, entered_ms, died_in, message_id, created_ms, attempts, content_type, body = row
+        seq, entered_ms, _, died_in, message_id, created_ms, attempts, content_type, body = row
         assert isinstance(seq, int) and isinstance(entered_ms, int) and isinstance(message_id, bytes)
         assert isinstance(created_ms, int) and isinstance(attempts, int) and isinstance(content_type, int)
         assert isinstance(body, bytes)
@@ -100,7 +100,7 @@ def plan(
         while rows := store.query(_WAITING, (dead_letters.id, *last, _CHUNK)):
             for row in rows:
                 take(row)
-            last = (rows[-1][1], rows[-1][0])
+            last = (rows[-1][2], rows[-1][0])
         found.in_flight = int(store.query(_IN_FLIGHT, (dead_letters.id,))[0][0])
         return found
     for message_id in dict.fromkeys(ids):
@@ -126,14 +126,16 @@ def send_back(store: Store, dead_letters: QueueRecord, target: str, seqs: Sequen
             raise LookupError(target)
         visible_ms = now_ms + record.delivery_delay * 1000
         sizes = []
+        backlog.count_up(connection)
+        backlog.note_entry(connection, now_ms)
         for seq in seqs:
             moved = connection.execute(_MOVE, (record.id, now_ms, visible_ms, seq, dead_letters.id)).fetchall()
             if moved:
                 sizes.append(moved[0][0])
                 connection.execute(_FORGET_LEASES, (seq,))
         if sizes:
-            tables.add_to_backlog(connection, dead_letters.id, -len(sizes), -sum(sizes))
-            tables.add_to_backlog(connection, record.id, len(sizes), sum(sizes))
+            backlog.add(connection, dead_letters.id, -len(sizes), -sum(sizes))
+            backlog.add(connection, record.id, len(sizes), sum(sizes))
         return len(sizes)
 
     return store.write(operation)

@@ -6,15 +6,13 @@ nobody to gather for, wants the ids, and must know after a Ctrl-C what is stored
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wrangler_py.queues import limits, tables
-from wrangler_py.queues.broker import check_limits
+from wrangler_py.queues.intake import check_limits, incoming
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
-from wrangler_py.queues.tables import NewMessage
 from wrangler_py.store.database import Store
 
 
@@ -39,24 +37,17 @@ def store_messages(
 ) -> Stored:
     """Store messages in an existing queue: all of them or none.
 
-    Delay as in `Broker.submit`: the message's own, else `delay_seconds`, else the queue's `delivery_delay`. `batch`: they
+    Delay as in `incoming`. `batch`: they
     are one sendBatch, with its limits; else each is a send of its own. Raises QueueSendError, sqlite3.Error or StateError.
     """
     check_limits(messages, delay_seconds, batch=batch)
-    ids = [os.urandom(16) for _ in messages]
 
-    def operation(connection: sqlite3.Connection) -> QueueMetrics:
+    def operation(connection: sqlite3.Connection) -> Stored:
         record = tables.find_queue(connection, queue)
         if record is None:
             raise limits.QueueSendError(limits.QUEUE_NOT_FOUND, f"Queue {queue} does not exist")
-        rows = []
-        for message_id, m in zip(ids, messages, strict=True):
-            asked = delay_seconds if m.delay_seconds is None else m.delay_seconds
-            visible_ms = now_ms + (record.delivery_delay if asked is None else asked) * 1000
-            rows.append(NewMessage(message_id, m.content_type, m.body, visible_ms, m.source, asked))
-        size = tables.append(connection, record.id, now_ms, rows)
-        oldest = tables.oldest_ms(connection, record.id)
-        return QueueMetrics(record.backlog_count + len(rows), record.backlog_bytes + size, oldest)
+        new = incoming(messages, delay_seconds, record.delivery_delay, now_ms)
+        tables.append(connection, record.id, now_ms, new)
+        return Stored([message.id.hex() for message in new], tables.metrics(connection, queue))
 
-    metrics = store.write(operation)
-    return Stored([message_id.hex() for message_id in ids], metrics)
+    return store.write(operation)

@@ -11,8 +11,9 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
+from wrangler_py.queues import backlog
 from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
 from wrangler_py.queues.message import ContentType, Message, QueueMetrics, Source
 from wrangler_py.store.database import Store
@@ -23,7 +24,7 @@ _SOURCE_NUMBER = {name: number for number, name in enumerate(get_args(Source))}
 
 _QUEUE_COLUMNS = (
     "id, name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period, delivery_paused, "
-    "backlog_count, backlog_bytes"
+    f"{backlog.COLUMNS}"
 )
 _QUEUE_BY_NAME = f"SELECT {_QUEUE_COLUMNS} FROM queue WHERE name = ?"
 _QUEUE_BY_UUID = f"SELECT {_QUEUE_COLUMNS} FROM queue WHERE uuid = ?"
@@ -32,12 +33,9 @@ _CREATE_QUEUE = """
     INSERT INTO queue (name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period)
     VALUES (?, ?, ?, ?, ?, ?)
 """
-_ADD_TO_BACKLOG = """
-    UPDATE queue SET backlog_count = backlog_count + ?, backlog_bytes = backlog_bytes + ? WHERE id = ?
-"""
 _APPEND = """
-    INSERT INTO message (queue_id, id, content_type, created_ms, entered_ms, visible_ms, body, source, delay_seconds)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO message (seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, source, delay_seconds, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _CLAIM = """
     UPDATE message SET owner = ?, attempts = attempts + 1
@@ -63,26 +61,29 @@ _MOVE = """
         died_in = (SELECT name FROM queue WHERE id = ?)
     WHERE seq = ? AND owner = ?
 """
-_OLDEST = "SELECT created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq LIMIT 1"
-_BY_AGE = "SELECT seq, created_ms FROM message WHERE queue_id = ? ORDER BY entered_ms, seq"
-_EXPIRE = """
+_HAS_OLD = """
+    SELECT 1 FROM message INDEXED BY message_waiting WHERE queue_id = ?1 AND owner = 0 AND visible_ms < ?2
+    UNION ALL SELECT 1 FROM message INDEXED BY message_shifted
+    WHERE queue_id = ?1 AND owner = 0 AND visible_ms <> entered_ms AND entered_ms < ?2
+    LIMIT 1
+"""
+#: No message is ready before it came in, so whatever was ready before that moment is old, whenever it came.
+_EXPIRE_READY = """
     DELETE FROM message WHERE seq IN (
-        SELECT seq FROM message INDEXED BY message_age
-        WHERE queue_id = ? AND entered_ms < ? AND owner = 0 ORDER BY entered_ms LIMIT ?
+        SELECT seq FROM message INDEXED BY message_waiting
+        WHERE queue_id = ?1 AND owner = 0 AND visible_ms < ?2 AND entered_ms < ?2 LIMIT ?3
     ) RETURNING length(body)
 """
-_HAS_OLD = "SELECT 1 FROM message WHERE queue_id = ? AND entered_ms < ? LIMIT 1"
-_OLDEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms LIMIT 1"
-_LATEST_ENTERED = "SELECT entered_ms FROM message WHERE queue_id = ? ORDER BY entered_ms DESC LIMIT 1"
+_EXPIRE_SHIFTED = """
+    DELETE FROM message WHERE seq IN (
+        SELECT seq FROM message INDEXED BY message_shifted
+        WHERE queue_id = ?1 AND owner = 0 AND visible_ms <> entered_ms AND entered_ms < ?2 LIMIT ?3
+    ) RETURNING length(body)
+"""
+_LATEST_ENTERED = "SELECT max(entered_ms), min(seq), max(seq) FROM message WHERE queue_id = ?"
 _SET_BACK = """
     UPDATE message SET entered_ms = entered_ms - :by, visible_ms = visible_ms - :by
-    WHERE seq IN (SELECT seq FROM message WHERE queue_id = :queue AND entered_ms > :now LIMIT :limit)
-"""
-_RECOUNT = """
-    UPDATE queue SET
-        backlog_count = (SELECT count(*) FROM message WHERE queue_id = :queue),
-        backlog_bytes = (SELECT coalesce(sum(length(body)), 0) FROM message WHERE queue_id = :queue)
-    WHERE id = :queue
+    WHERE seq >= :first AND seq < :end AND queue_id = :queue AND entered_ms > :now
 """
 _COUNTS = """
     SELECT
@@ -116,8 +117,7 @@ class Counts:
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message as it is stored."""
 
     id: bytes
@@ -173,22 +173,29 @@ def ensure_queue(
     return created, True
 
 
-def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> int:
-    """Store messages at the end of a queue. Returns how many bytes their bodies have."""
-    rows = [
-        (
-            *(queue_id, m.id, _CONTENT_TYPE_NUMBER[m.content_type], now_ms, now_ms, m.visible_ms),
-            *(m.body, _SOURCE_NUMBER[m.source], m.delay_seconds),
-        )
-        for m in messages
+def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> None:
+    """Store messages at the end of a queue."""
+    last, counted = backlog.last_seq(connection)
+    insert(connection, rows(last + 1, queue_id, now_ms, messages))
+    if last + len(messages) - counted > backlog.UNCOUNTED:
+        backlog.count_up(connection)
+
+
+def rows(first_seq: int, queue_id: int, now_ms: int, messages: Iterable[NewMessage]) -> list[tuple[Any, ...]]:
+    """Messages as `insert` takes them; `first_seq` is the next number (backlog.py)."""
+    kinds, sources = _CONTENT_TYPE_NUMBER, _SOURCE_NUMBER
+    return [
+        (seq, queue_id, message_id, kinds[kind], now_ms, now_ms, visible_ms, sources[source], delay_seconds, body)
+        for seq, (message_id, kind, body, visible_ms, source, delay_seconds) in enumerate(messages, first_seq)
     ]
+
+
+def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Store messages. Whoever calls this counts them up in time (backlog.py)."""
     if len(rows) == 1:
         connection.execute(_APPEND, rows[0])
     else:
         connection.executemany(_APPEND, rows)
-    size = sum(len(m.body) for m in messages)
-    connection.execute(_ADD_TO_BACKLOG, (len(rows), size, queue_id))
-    return size
 
 
 def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int, limit: int) -> tuple[Message, ...]:
@@ -228,17 +235,12 @@ def first_waiting(store: Store, queue_id: int, limit: int) -> list[int]:
 def delete(connection: sqlite3.Connection, queue_id: int, owner: int, messages: Iterable[Message]) -> None:
     """Remove messages that `owner` holds: acknowledged or dropped."""
     gone = list(messages)
-    before = connection.total_changes
-    connection.executemany(_DELETE, [(m.seq, owner) for m in gone])
-    if connection.total_changes - before == len(gone):
-        connection.execute(_ADD_TO_BACKLOG, (-len(gone), -sum(len(m.body) for m in gone), queue_id))
+    backlog.count_up(connection)
+    deleted = connection.executemany(_DELETE, [(m.seq, owner) for m in gone]).rowcount
+    if deleted == len(gone):
+        backlog.add(connection, queue_id, -len(gone), -sum(len(m.body) for m in gone))
     else:  # a lease was lost to another hand, which counted its own share
-        connection.execute(_RECOUNT, {"queue": queue_id})
-
-
-def add_to_backlog(connection: sqlite3.Connection, queue_id: int, count: int, size: int) -> None:
-    """Keep a queue's counters in step with messages that came or went (negative) by other ways than these here."""
-    connection.execute(_ADD_TO_BACKLOG, (count, size, queue_id))
+        backlog.recount(connection, queue_id)
 
 
 def retry(connection: sqlite3.Connection, owner: int, messages: Iterable[tuple[Message, int]]) -> None:
@@ -260,11 +262,13 @@ def move(
     Queues: messages persist there for four days, the default retention, before they are deleted.)
     """
     visible_ms = now_ms + to.delivery_delay * 1000
+    backlog.count_up(connection)
+    backlog.note_entry(connection, now_ms)
     for message in messages:
         if connection.execute(_MOVE, (to.id, now_ms, visible_ms, from_id, message.seq, owner)).rowcount:
             size = len(message.body)
-            connection.execute(_ADD_TO_BACKLOG, (-1, -size, from_id))
-            connection.execute(_ADD_TO_BACKLOG, (1, size, to.id))
+            backlog.add(connection, from_id, -1, -size)
+            backlog.add(connection, to.id, 1, size)
 
 
 def expire(connection: sqlite3.Connection, queue: QueueRecord, now_ms: int, limit: int) -> int:
@@ -272,36 +276,38 @@ def expire(connection: sqlite3.Connection, queue: QueueRecord, now_ms: int, limi
     before_ms = now_ms - queue.message_retention_period * 1000
     if connection.execute(_HAS_OLD, (queue.id, before_ms)).fetchone() is None:  # asked with every batch: be quick
         return 0
-    sizes = [row[0] for row in connection.execute(_EXPIRE, (queue.id, before_ms, limit))]
+    backlog.count_up(connection)
+    sizes = [row[0] for row in connection.execute(_EXPIRE_READY, (queue.id, before_ms, limit))]
+    sizes += [row[0] for row in connection.execute(_EXPIRE_SHIFTED, (queue.id, before_ms, limit - len(sizes)))]
     if sizes:
-        connection.execute(_ADD_TO_BACKLOG, (-len(sizes), -sum(sizes), queue.id))
+        backlog.add(connection, queue.id, -len(sizes), -sum(sizes))
     return len(sizes)
 
 
 def oldest_entered_ms(store: Store, queue_id: int) -> int | None:
     """When the message that has been in a queue for the longest time came into it, or None when it is empty."""
-    rows = store.query(_OLDEST_ENTERED, (queue_id,))
-    return int(rows[0][0]) if rows else None
+    found = backlog.oldest(store, queue_id)
+    return found[0] if found else None
 
 
-def latest_entered_ms(store: Store, queue_id: int) -> int | None:
-    """When the last message came into a queue, or None when it is empty."""
-    rows = store.query(_LATEST_ENTERED, (queue_id,))
-    return int(rows[0][0]) if rows else None
+def latest_entered(store: Store, queue_id: int) -> tuple[int, range] | None:
+    """When the last message came into a queue, and between which numbers its messages are; None when the queue is empty.
+    Walks all messages."""
+    latest_ms, first, last = store.query(_LATEST_ENTERED, (queue_id,))[0]
+    return None if latest_ms is None else (latest_ms, range(first, last + 1))
 
 
-def set_back(connection: sqlite3.Connection, queue_id: int, now_ms: int, by_ms: int, limit: int) -> int:
-    """Bring up to `limit` messages that came from the future back by `by_ms`. Returns how many there were."""
-    parameters = {"queue": queue_id, "now": now_ms, "by": by_ms, "limit": limit}
+def set_back(queue_id: int, now_ms: int, by_ms: int, first: int, end: int, connection: sqlite3.Connection) -> int:
+    """Bring messages that came from the future back by `by_ms`: those with a `seq` from `first` and below `end`.
+    Returns how many there were."""
+    parameters = {"queue": queue_id, "now": now_ms, "by": by_ms, "first": first, "end": end}
     return connection.execute(_SET_BACK, parameters).rowcount
 
 
 def oldest_ms(source: Store | sqlite3.Connection, queue_id: int) -> int | None:
     """When the message that has been in a queue for the longest time was sent, or None when the queue is empty."""
-    rows = source.query(_OLDEST, (queue_id,)) if isinstance(source, Store) else source.execute(_OLDEST, (queue_id,))
-    for row in rows:
-        return int(row[0])
-    return None
+    found = backlog.oldest(source, queue_id)
+    return found[1] if found else None
 
 
 def metrics_beside(connection: sqlite3.Connection, record: QueueRecord, batch: Sequence[Message]) -> QueueMetrics:
@@ -309,8 +315,7 @@ def metrics_beside(connection: sqlite3.Connection, record: QueueRecord, batch: S
     count = max(0, record.backlog_count - len(batch))
     if not count:
         return QueueMetrics(0, 0, None)
-    own = {message.seq for message in batch}
-    oldest = next((ms for seq, ms in connection.execute(_BY_AGE, (record.id,)) if seq not in own), None)
+    oldest = backlog.oldest_beside(connection, record.id, {message.seq for message in batch})
     return QueueMetrics(count, max(0, record.backlog_bytes - sum(len(m.body) for m in batch)), oldest)
 
 

@@ -146,10 +146,8 @@ class Clockwork:
     async def _mend(self, told_after_ms: int) -> dict[str, int]:
         found: dict[str, int] = {}
         try:
+            found = await self._broker.mend_future()
             for record in tables.all_queues(self._store):
-                count = await self._broker.mend_future(record.name)
-                if count:
-                    found[record.name] = count
                 first = self._broker.first_waiting(record.name, 1)
                 if first and first[0] > self._clock.now_ms() + told_after_ms:
                     self._events.emit("clock.waits", queue=record.name, until_ms=first[0])

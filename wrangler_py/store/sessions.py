@@ -26,7 +26,7 @@ _DELETE_ATTACHMENTS = "DELETE FROM attachment WHERE session_id = ?"
 _ATTACH = "INSERT OR REPLACE INTO attachment (session_id, role, queue, worker, detail) VALUES (?, ?, ?, ?, ?)"
 _ATTACHMENTS = "SELECT session_id, role, queue, worker, detail FROM attachment"
 #: Leases of a dead session are given back; the attempt that it had begun stays counted.
-_RELEASE = "UPDATE message SET owner = 0 WHERE owner = ?"
+_RELEASE = "UPDATE message INDEXED BY message_leased SET owner = 0 WHERE owner <> 0 AND owner = ?"
 
 
 @dataclass(frozen=True, slots=True)
