@@ -157,7 +157,7 @@ class WorkerProcess:
         _, _, status, headers, body, more = response
         chunks = [body]
         while more:
-            _, _, chunk, more = self.next(f.CHUNK, event)
+            _, _, chunk, more, *_ = self.next(f.CHUNK, event)
             chunks.append(chunk)
         return Fetched(status, headers, b"".join(chunks), self.next(f.DONE, event)[2], [c for c in chunks if c])
 

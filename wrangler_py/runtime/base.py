@@ -30,6 +30,7 @@ class FetchResponse:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    #: Raises StreamBroken when it fails on the way.
     stream: AsyncIterator[bytes] | None = None
 
 
@@ -42,6 +43,10 @@ class WorkerError(Exception):
         self.text = text
         self.outcome = outcome
         self.thrown = thrown
+
+
+class StreamBroken(Exception):
+    """The stream of an answer failed on the way: what came until then is not all of it."""
 
 
 class RemoteError(Exception):
@@ -138,6 +143,7 @@ __all__ = [
     "RemoteError",
     "Runtime",
     "ScheduledOutcome",
+    "StreamBroken",
     "Target",
     "WorkerError",
 ]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import Span, parse_traceparent, within
-from wrangler_py.runtime.base import FetchRequest, Runtime, WorkerError
+from wrangler_py.runtime.base import FetchRequest, Runtime, StreamBroken, WorkerError
 from wrangler_py.runtime.services import AssetsOfWorker, answer_of_assets
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
@@ -74,14 +74,14 @@ class FrontDoor:
                 await self._rest(scope, receive, send)
                 return
             started = time.perf_counter()
-            worker = error = None
+            worker = error = broken = None
             if path == "/__scheduled":
                 status, body, content_type = await self._triggers.test_scheduled(scope)
                 await respond(send, status, body, content_type, head=scope["method"] == "HEAD")
             else:
                 runtime = self._workers.primary()
                 worker = runtime.name
-                status, error = await self._fetch(runtime, scope, receive, send)
+                status, error, broken = await self._fetch(runtime, scope, receive, send)
             self._events.emit(
                 "request.finished",
                 method=scope["method"],
@@ -92,15 +92,19 @@ class FrontDoor:
                 error=error,
                 span=span,
             )
+            if broken is not None:
+                raise broken  # the server cuts the connection: the client must not take what it has for the whole
 
-    async def _fetch(self, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> tuple[int, str | None]:
-        """Answer with the worker. Returns the status, and what the handler raised."""
+    async def _fetch(
+        self, runtime: Runtime, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[int, str | None, StreamBroken | None]:
+        """Answer with the worker. Returns the status, what the handler raised, and whether its stream broke."""
         try:
             request = await to_fetch_request(scope, receive)
             response = answer_of_assets(self._assets(runtime.name), request) or await runtime.fetch(request)
         except WorkerError as error:
             await respond(send, 500, error.text)
-            return 500, error.text
+            return 500, error.text, None
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         names = {name.lower() for name, _ in headers}
         empty = scope["method"] == "HEAD" or response.status in (204, 304)
@@ -112,17 +116,19 @@ class FrontDoor:
         body = b"" if empty else response.body
         if stream is None or empty:
             await send({"type": "http.response.body", "body": body})
-            return response.status, None
+            return response.status, None, None
         await send({"type": "http.response.body", "body": body, "more_body": True})
         try:
             async for chunk in stream:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except StreamBroken as broken:
+            return response.status, str(broken), broken
         finally:
             closing: Any = getattr(stream, "aclose", None)
             if closing is not None:
                 await closing()
         await send({"type": "http.response.body", "body": b""})
-        return response.status, None
+        return response.status, None, None
 
 
 def _span(scope: Scope) -> Span:

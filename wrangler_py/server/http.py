@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import socket
 from typing import Any
 
 import uvicorn
 
+from wrangler_py.runtime.base import StreamBroken
+
 #: How long open connections may take to finish when the session ends (seconds).
 _CLOSE_S = 0.5
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the server's own word of a failure says more than the session has said: not that a stream broke."""
+    return not (record.exc_info and isinstance(record.exc_info[1], StreamBroken))
 
 
 class HttpServer:
@@ -31,6 +39,7 @@ class HttpServer:
             timeout_graceful_shutdown=1,
             backlog=2048,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = uvicorn.Server(config)
         self._config = config
         self._sock = sock

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, cast
 
 from wrangler_py.events.trace import Span, current_span, within
+from wrangler_py.runtime.base import StreamBroken
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
@@ -20,6 +21,7 @@ from wrangler_py.runtime.worker import frames
 HELLO_TIMEOUT_S = 30.0
 #: Pieces of a streamed answer that may wait for a slow client before the worker is no longer read (bytes).
 _STREAM_HIGH_WATER = 4 << 20
+_BROKEN = "the stream of the answer failed before its end"
 #: How long a process that closed its socket may take to be gone, in steps (seconds).
 _REAP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
 
@@ -228,13 +230,13 @@ class WorkerProcess(asyncio.Protocol):
                     event.chunks = asyncio.Queue()
                 event.response.set_result((status, headers, body, more))
         elif kind == frames.CHUNK:
-            _, number, chunk, more = frame
+            _, number, chunk, more, *whole = frame
             event = self.events.get(number)
             if event is not None and event.chunks is not None:
                 event.queued += len(chunk)
                 event.chunks.put_nowait(chunk)
                 if not more:
-                    event.chunks.put_nowait(None)
+                    event.chunks.put_nowait(None if whole != [False] else StreamBroken(_BROKEN))
                 elif event.queued > _STREAM_HIGH_WATER:
                     self._pause()
         elif kind == frames.RETURNED:
@@ -302,12 +304,15 @@ class WorkerProcess(asyncio.Protocol):
         return event.label if event is not None else ""
 
     async def stream(self, number: int, event: PendingEvent) -> AsyncIterator[bytes]:
-        """What follows the first piece of a streamed answer. Raises ProcessEnded when the process dies meanwhile."""
+        """What follows the first piece of a streamed answer. Raises StreamBroken when the stream fails, or its
+        process ends."""
         chunks = event.chunks
         assert chunks is not None
         finished = False
         try:
             while (chunk := await chunks.get()) is not None:
+                if isinstance(chunk, ProcessEnded):
+                    raise StreamBroken(chunk.reason)
                 if isinstance(chunk, BaseException):
                     raise chunk
                 event.queued -= len(chunk)

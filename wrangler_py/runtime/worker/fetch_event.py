@@ -83,6 +83,7 @@ class Sending:
 
     async def _send(self) -> None:
         connection, number = self._connection, self._event.id
+        whole = False
         try:
             async for chunk in self._stream._chunks():
                 data = chunk_bytes(chunk)
@@ -92,9 +93,10 @@ class Sending:
                     connection.send(frames.CHUNK, number, data, True)
                 if connection.congested:
                     await connection.drained()
+            whole = True
         finally:
-            end = self._compressor.flush() if self._compressor is not None else b""
-            connection.send(frames.CHUNK, number, end, False)
+            end = self._compressor.flush() if self._compressor is not None and whole else b""
+            connection.send(frames.CHUNK, number, end, False, *(() if whole else (False,)))
 
     def cancel(self) -> None:
         """The client is gone: tell the source, and stop."""

@@ -40,7 +40,8 @@ Worker to server:
     (LOAD_FAILED, text, info)             text: the traceback, beginning at the user's frame; info as far as it is known
     (RESPONSE, event, status, headers, body, more)
                                           the answer to FETCH; more: True when CHUNK follows
-    (CHUNK, event, chunk, more)
+    (CHUNK, event, chunk, more[, whole])  whole: False with the last one when the stream failed or was cancelled; what came
+                                          before is then not all, and the client must not take it for that
     (RETURNED, event, result)             the handler itself is finished (its waitUntil work, and the rest of a streamed
                                           answer, may go on). result: a dict, see RESULT below
     (DONE, event, result)                 the event is over, waitUntil work included. Exactly one for every event, the last
