@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wrangler_py.bindings.small_state import SmallState
+from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import EventLog
@@ -134,6 +135,7 @@ class Emulator:
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
+        self.storage = BindingStorage(self.store.path.parent, self.clock)
         self.assets = SiteAssets(self.events)
         self._small_state = SmallState(self.store.path.parent)
         #: Who answers the calls of Python workers' bindings, by kind (runtime/python/binding_specs.py).

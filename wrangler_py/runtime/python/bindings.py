@@ -33,6 +33,8 @@ class CallContext:
     #: The number of the event that it was made in; 0 outside of one.
     event: int
     process: WorkerProcess
+    #: Where a REPLY's streams are kept for the worker to read.
+    streams: Streams
 
 
 class CallError(Exception):
@@ -89,7 +91,7 @@ class BindingCalls:
         if spec is None or (kind != "queue" and handler is None):
             process.send(frames.THROW, call, "Error", f"env.{binding} is not a binding that wpy serves")
         elif handler is not None:
-            context = CallContext(self._worker, binding, spec, event, process)
+            context = CallContext(self._worker, binding, spec, event, process, self.streams)
             answer = self._answer(process, call, handler.call(method, args, context))
             task = asyncio.get_running_loop().create_task(answer)
             self._running.add(task)  # the loop itself keeps only weak references

@@ -58,7 +58,11 @@ class IncomingBody:
 def make_request(frame: tuple[Any, ...], incoming: IncomingBody | None) -> Any:
     """The JavaScript Request of a FETCH."""
     _, _, method, url, headers, body, _, cf = frame[:8]
-    content = body if incoming is None else stream_from(incoming.pull)
+    content: Any = body
+    if incoming is not None:
+        content = stream_from(incoming.pull)
+        announced = next((value for name, value in headers if name.lower() == "content-length"), "")
+        content._length = int(announced) if announced.isdecimal() else None
     return incoming_request(method, url, headers, content, to_js_value(cf) if cf else jsnull)
 
 

@@ -36,7 +36,13 @@ _HOME = {
     "streams": ("ReadableStream", "ReadableStreamDefaultReader"),
     "timers": ("clearInterval", "clearTimeout", "queueMicrotask", "setInterval", "setTimeout"),
     "url": ("URL", "URLSearchParams"),
-    "writable": ("IdentityTransformStream", "TransformStream", "WritableStream", "WritableStreamDefaultWriter"),
+    "writable": (
+        "FixedLengthStream",
+        "IdentityTransformStream",
+        "TransformStream",
+        "WritableStream",
+        "WritableStreamDefaultWriter",
+    ),
 }
 _NAMES = {name: module for module, names in _HOME.items() for name in names}
 

@@ -65,6 +65,8 @@ class ReadableStream(JsProxy):
         self._high_water = 0
         #: The whole content, when it was known from the start and nothing was read yet.
         self._whole: bytes | None = None
+        #: How many bytes there will be, when that is known before they are there.
+        self._length: int | None = None
 
     def _started(self) -> None:
         self._pulling = False
@@ -409,6 +411,7 @@ def stream_of(data: bytes) -> ReadableStream:
     stream = ReadableStream.__new__(ReadableStream)
     stream._setup()
     stream._whole = data
+    stream._length = len(data)
     if data:
         stream._queue.append((make_bytes(data), None))
     stream._close()

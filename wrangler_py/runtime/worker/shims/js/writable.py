@@ -8,6 +8,7 @@ from typing import Any
 
 from .convert import unwrap
 from .core import JsProxy, js_error, make_object, merged, option, raise_js
+from .numbers import MAX_SAFE_INTEGER, to_number
 from .promise import _loop, _start, as_exception, settled
 from .streams import ReadableStream, _reject, _resolve
 
@@ -214,6 +215,19 @@ class IdentityTransformStream(TransformStream):
             return write(chunk)
 
         self._writable._write = checked
+
+
+class FixedLengthStream(IdentityTransformStream):
+    """Bytes only, and as many as it was made for: what R2 takes as a body."""
+
+    __slots__ = ()
+
+    def __init__(self, length: Any = None, *_ignored: Any) -> None:
+        super().__init__()
+        number = to_number(0 if length is None else length)
+        if not (isinstance(number, int) or number.is_integer()) or not 0 <= number <= MAX_SAFE_INTEGER:
+            raise_js("TypeError", "FixedLengthStream requires an integer expected length less than 2^53.")
+        self._readable._length = int(number)
 
 
 class TransformStreamDefaultController(JsProxy):
