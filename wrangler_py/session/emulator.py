@@ -30,6 +30,7 @@ from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.runtime.python.storage_calls import storage_handlers
 from wrangler_py.runtime.services import AssetsOfWorker, Services
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.front_door import FrontDoor
@@ -139,9 +140,10 @@ class Emulator:
         self.assets = SiteAssets(self.events)
         self._small_state = SmallState(self.store.path.parent)
         #: Who answers the calls of Python workers' bindings, by kind (runtime/python/binding_specs.py).
-        self.binding_handlers: dict[str, BindingHandler] = small_handlers(
-            self._small_state, self.clock, self.events, self.assets, self._config_of
-        )
+        self.binding_handlers: dict[str, BindingHandler] = {
+            **storage_handlers(self.storage),
+            **small_handlers(self._small_state, self.clock, self.events, self.assets, self._config_of),
+        }
 
     def _config_of(self, worker: str) -> WorkerConfig:
         return next(config for config in self.config.workers if config.name == worker)
@@ -237,6 +239,7 @@ class Emulator:
         if self._first is not None:
             self._first.abandon()
         self._small_state.close()
+        self.storage.close()
         self.session.close()
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
