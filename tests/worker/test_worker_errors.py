@@ -240,7 +240,7 @@ def test_asking_whether_js_has_a_name_is_no_error(worker):
         from workers import Response, WorkerEntrypoint
         class Default(WorkerEntrypoint):
             async def fetch(self, request):
-                return Response.json([hasattr(js, "HTMLRewriter"), getattr(js, "WebSocketPair", 5), hasattr(js, "URL")])
+                return Response.json([hasattr(js, "HTMLRewriter"), getattr(js, "Notification", 5), hasattr(js, "URL")])
     """)
     assert w.fetch().json == [False, 5, True]
 

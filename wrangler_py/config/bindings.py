@@ -50,7 +50,7 @@ BOTH = PYTHON | JAVASCRIPT
 #: wrangler's `friendlyBindingNames` in its order, and three connections that are no bindings.
 KINDS = {
     "data_blobs": Kind("Data Blob", "files"),
-    "durable_objects": Kind("Durable Object", "bindings", "name"),
+    "durable_objects": Kind("Durable Object", "bindings", "name", served=PYTHON),
     "kv_namespaces": Kind("KV Namespace", served=PYTHON),
     "send_email": Kind("Send Email", name="name", served=PYTHON),
     "d1_databases": Kind("D1 Database", served=PYTHON),

@@ -23,6 +23,28 @@ class FetchRequest:
     cf: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class SocketClosed:
+    """The end of what one side of a WebSocket sends."""
+
+    code: int
+    reason: str
+
+
+class SocketLink(Protocol):
+    """A WebSocket that `fetch()` answered with, as its client reaches it."""
+
+    def messages(self) -> AsyncIterator[str | bytes | SocketClosed]:
+        """What the worker sends; a SocketClosed is the last."""
+        ...
+
+    def send(self, data: str | bytes) -> None: ...
+
+    def close(self, code: int, reason: str, *, clean: bool) -> None:
+        """The client has closed; not `clean`: it is gone without a word."""
+        ...
+
+
 @dataclass(slots=True)
 class FetchResponse:
     """What `fetch()` answered. `stream`, when present, yields what follows `body`."""
@@ -32,6 +54,8 @@ class FetchResponse:
     body: bytes
     #: Raises StreamBroken when it fails on the way.
     stream: AsyncIterator[bytes] | None = None
+    #: With the status 101: the WebSocket that is the answer.
+    socket: SocketLink | None = None
 
 
 class WorkerError(Exception):

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import Span, parse_traceparent, within
-from wrangler_py.runtime.base import FetchRequest, Runtime, StreamBroken, WorkerError
+from wrangler_py.runtime.base import FetchRequest, FetchResponse, Runtime, StreamBroken, WorkerError
 from wrangler_py.runtime.services import AssetsOfWorker, answer_of_assets
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.rest.door import RestDoor
 from wrangler_py.server.triggers import Triggers
+from wrangler_py.server.websockets import converse, refuse
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -56,8 +57,9 @@ class FrontDoor:
         self._assets = assets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            raise NotImplementedError(f"wpy serves no {scope['type']} connections yet")
+        if scope["type"] == "websocket":
+            await self._upgrade(scope, receive, send)
+            return
         # The path as it was written, not decoded: `/%63dn-cgi/` is the worker's own, as in wrangler.
         path = scope["path"] = _without_dot_segments(scope["raw_path"].decode("latin-1"))
         if path.startswith("/cdn-cgi/"):
@@ -94,6 +96,35 @@ class FrontDoor:
             )
             if broken is not None:
                 raise broken  # the server cuts the connection: the client must not take what it has for the whole
+
+    async def _upgrade(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A client asks for a WebSocket. The worker's `fetch()` decides."""
+        path = scope["path"] = _without_dot_segments(scope["raw_path"].decode("latin-1"))
+        scope["method"], scope["scheme"] = "GET", "https" if scope["scheme"] == "wss" else "http"
+        await receive()  # websocket.connect
+        runtime = self._workers.primary()
+        with within(_span(scope)) as span:
+            started = time.perf_counter()
+            text = None
+            try:
+                response = await runtime.fetch(await to_fetch_request(scope, receive))
+            except WorkerError as error:
+                text = error.text
+                response = FetchResponse(500, [("content-type", "text/plain;charset=UTF-8")], text.encode())
+            self._events.emit(
+                "request.finished",
+                method="GET",
+                path=path,
+                status=response.status,
+                ms=round((time.perf_counter() - started) * 1000),
+                worker=runtime.name,
+                error=text,
+                span=span,
+            )
+        if response.socket is None:
+            await refuse(receive, send, response)
+        else:
+            await converse(response.socket, response, receive, send)
 
     async def _fetch(
         self, runtime: Runtime, scope: Scope, receive: Receive, send: Send

@@ -7,7 +7,7 @@ import contextlib
 import importlib.util
 import logging
 import socket
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -15,6 +15,17 @@ from wrangler_py.runtime.base import StreamBroken
 
 #: How long open connections may take to finish when the session ends (seconds).
 _CLOSE_S = 0.5
+
+
+#: Bytes of a WebSocket message at most (docs: Workers, WebSockets).
+MAX_MESSAGE = 32 * 1024 * 1024
+
+
+def _websocket_protocol(**options: Any) -> Any:
+    """uvicorn's protocol of a WebSocket; imported with the first one, because that takes its time."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**options)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -29,7 +40,8 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             http="httptools" if importlib.util.find_spec("httptools") else "h11",
-            ws="none",
+            ws=cast(Any, _websocket_protocol),
+            ws_max_size=MAX_MESSAGE,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Mapping
+from typing import Protocol
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.events.record import EventLog
@@ -24,6 +26,19 @@ _REPLAN_MS = 60_000
 _APART_MS = 3_600_000
 
 
+class Driven(Protocol):
+    """Something that starts work when the clock says so."""
+
+    @property
+    def running(self) -> int:
+        """How much of it runs now."""
+        ...
+
+    async def idle(self) -> None:
+        """Wait until none does."""
+        ...
+
+
 class Clockwork:
     """Ties a SessionClock to the rooms of its session.
 
@@ -39,8 +54,10 @@ class Clockwork:
         crons: SessionCrons,
         events: EventLog,
         clocks: WorkerClocks | None = None,
+        driven: Mapping[str, Driven] | None = None,
     ) -> None:
-        """`clocks`: the workers' own clocks follow (`--worker-clock`)."""
+        """`clocks`: the workers' own clocks follow (`--worker-clock`). `driven`: what else the clock starts, by the kind of
+        event that it is in a worker."""
         self._clock = clock
         self._store = store
         self._broker = broker
@@ -53,8 +70,8 @@ class Clockwork:
         clock.announce = events.emit
         clock.on_set = self._was_set
         self._clocks = clocks
-        if clocks is not None:
-            clock.on_change = self._tell_workers
+        self._driven = driven or {}
+        clock.on_change = self._tell_workers
 
     async def start(self) -> None:
         """Look at what earlier sessions, whose clocks may have shown other times, have left."""
@@ -90,7 +107,16 @@ class Clockwork:
 
     @property
     def _busy(self) -> bool:
-        return self._workers.busy or self._crons.busy or self._starting or not self._resting
+        return self._workers.busy or self._crons.busy or self._driven_busy or self._starting or not self._resting
+
+    @property
+    def _driven_busy(self) -> bool:
+        """Whether an alarm or the like runs that does more than sleep until the clock moves."""
+        runtimes = [worker.runtime for worker in self._workers.all()]
+        return any(
+            driven.running and driven.running > sum(runtime.sleeping(kind) for runtime in runtimes)
+            for kind, driven in self._driven.items()
+        )
 
     @property
     def _resting(self) -> bool:
@@ -109,6 +135,8 @@ class Clockwork:
         if self._clocks is None:
             await self._workers.idle()
             await self._crons.idle()
+            for driven in self._driven.values():
+                await driven.idle()
             return
         while self._busy:  # their end is not what is waited for: they may sleep until the clock goes on
             self._clocks.news.clear()

@@ -38,9 +38,10 @@ from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.rest.door import RestDoor, RestOptions
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.session.attaching import attach, refuse_second_consumer
-from wrangler_py.session.clockwork import Clockwork
+from wrangler_py.session.clockwork import Clockwork, Driven
 from wrangler_py.session.control import clock_calls, cron_calls, queue_calls
 from wrangler_py.session.crons import SessionCrons
+from wrangler_py.session.durable import SessionObjects, alarm_calls
 from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.neighbours import Neighbours
 from wrangler_py.session.runtimes import Gate, HostedRuntime
@@ -123,16 +124,24 @@ class Emulator:
         if not self._alone:
             self.broker.on_unheard = self.neighbours.nudge
         self.services = Services(lambda name: self.workers.named(name), self._assets_of)
+        self.objects = SessionObjects(store.path.parent, clock, events)
         self._open_bindings()
         self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
-        self.clockwork = Clockwork(clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks)
+        self.clockwork = Clockwork(
+            clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks, self._driven()
+        )
+        self.objects.workers = self.workers
         self.rest = RestDoor(RestOptions(store, clock, events, self.broker, options.allowed_hosts, options.api_token))
 
     def _listen(self) -> None:
         """Subscribe what records or forwards events to `self.events`."""
         limits = self.options.record
         self.recorder = None if limits is None else Recorder(self.store.path.parent, self.events, limits)
+
+    def _driven(self) -> dict[str, Driven]:
+        """What the clock starts beside batches and crons, by the kind of event that it is in a worker."""
+        return {"alarm": self.objects.alarms}
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
@@ -165,6 +174,7 @@ class Emulator:
             clocks=self._worker_clocks,
             services=self.services,
             handlers=self.binding_handlers,
+            durable=self.objects.home,
         )
 
     def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
@@ -186,6 +196,7 @@ class Emulator:
                 **clock_calls(self.clock, self.clockwork),
                 **cron_calls(self.crons),
                 **queue_calls(self.workers, self.rest.look),
+                **alarm_calls(self.objects.alarms),
             },
         )
         self.session.announce(url, token)
@@ -228,7 +239,9 @@ class Emulator:
         self.rest.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(self.crons.close(grace_s), self.workers.close(grace_s), *beside)
+        await asyncio.gather(
+            self.crons.close(grace_s), self.objects.alarms.close(grace_s), self.workers.close(grace_s), *beside
+        )
         await self.neighbours.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

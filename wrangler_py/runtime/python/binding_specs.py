@@ -10,7 +10,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from wrangler_py.config.binding_types import ServiceBinding
+from wrangler_py.config.binding_types import DurableObjectBinding, ServiceBinding
 from wrangler_py.config.model import WorkerConfig
 
 
@@ -61,6 +61,11 @@ def _small_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
     return specs
 
 
+def _durable_object(config: WorkerConfig, binding: DurableObjectBinding) -> dict[str, Any]:
+    script = binding.script_name or config.name
+    return {"kind": "durable_object", "class": binding.class_name, "script": script, "own": script == config.name}
+
+
 def binding_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
     """The specs by name. A binding that wpy cannot serve is there too: using it is an error that says so."""
     specs: dict[str, dict[str, Any]] = {p.binding: {"kind": "queue", "queue": p.queue} for p in config.producers}
@@ -69,6 +74,7 @@ def binding_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
     specs |= {r2.binding: {"kind": "r2", "bucket": r2.bucket_name} for r2 in config.r2_buckets}
     specs |= {s.binding: _service(s) for s in config.services}
     specs |= _small_specs(config)
+    specs |= {d.name: _durable_object(config, d) for d in config.durable_objects}
     specs |= {u.name: {"kind": "unserved", "what": u.kind} for u in config.unsupported if u.in_env}
     # A variable given with --var takes the place of a binding.
     return {name: spec for name, spec in specs.items() if name not in config.secrets}

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.base import StreamBroken
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
+from wrangler_py.runtime.python.sockets import WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
 
@@ -117,6 +118,10 @@ class WorkerProcess(asyncio.Protocol):
         #: Called when waitUntil work outlives its handler, and when it is over, with its outcome and error.
         self.on_tasks: Callable[[PendingEvent, tuple[str, str | None] | None], None] = _ignore
         self._returned: list[PendingEvent] = []
+        #: Told what the process says of its Durable Objects (frames.OBJECTS_ARE).
+        self.on_objects: Callable[[WorkerProcess, str, list[Any]], None] = _ignore_objects
+        #: WebSockets that it has handed to clients, by the number of the event.
+        self.sockets: dict[int, WorkerSocket] = {}
 
     @property
     def pid(self) -> int:
@@ -194,6 +199,11 @@ class WorkerProcess(asyncio.Protocol):
         self.events[number] = event
         return number, event
 
+    def send_socket(self, number: int, kind: str, *args: Any) -> None:
+        """Tell the worker what the client of a WebSocket does."""
+        if not self.ended.done():
+            self.send(frames.SOCKET, number, kind, *args)
+
     def busy(self, *kinds: str) -> bool:
         """Whether an event of one of these kinds runs now."""
         return any(event.kind in kinds for event in self.events.values())
@@ -226,6 +236,8 @@ class WorkerProcess(asyncio.Protocol):
             _, number, status, headers, body, more = frame
             event = self.events.get(number)
             if event is not None and not event.response.done():
+                if status == 101:
+                    self.sockets[number] = WorkerSocket(self, number)
                 if more:
                     event.chunks = asyncio.Queue()
                 event.response.set_result((status, headers, body, more))
@@ -265,6 +277,12 @@ class WorkerProcess(asyncio.Protocol):
         elif kind == frames.LOAD_FAILED:
             if not self._loaded.done():
                 self._loaded.set_exception(LoadFailed(frame[1], frame[2]))
+        elif kind == frames.SOCKET:
+            link = self.sockets.get(frame[1])
+            if link is not None:
+                link.received(frame[2], frame[3:])
+        elif kind == frames.OBJECTS_ARE:
+            self.on_objects(self, frame[1], frame[2])
         elif kind == frames.FATAL:
             self._fatal = frame[1]
         else:
@@ -374,6 +392,8 @@ class WorkerProcess(asyncio.Protocol):
             event.fail(error)
             if event.tasks is not None:
                 self.on_tasks(event, ("canceled", reason))
+        for link in list(self.sockets.values()):
+            link.lost()
         self.on_event_over()
 
 
@@ -393,4 +413,8 @@ def _nothing() -> None:
 
 
 def _ignore(*_: object) -> None:
+    return None
+
+
+def _ignore_objects(_process: WorkerProcess, _state: str, _alarms: list[Any]) -> None:
     return None

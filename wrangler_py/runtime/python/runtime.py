@@ -39,6 +39,7 @@ from wrangler_py.runtime.compat import resolve_flags
 from wrangler_py.runtime.python.binding_specs import binding_specs
 from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
+from wrangler_py.runtime.python.objects import DurableHome, ObjectOwner, missing_classes
 from wrangler_py.runtime.python.process import (
     LoadFailed,
     PendingEvent,
@@ -81,10 +82,12 @@ class PythonRuntime:
         clocks: WorkerClocks | None = None,
         handlers: Mapping[str, BindingHandler] | None = None,
         services: Services | None = None,
+        durable: DurableHome | None = None,
     ) -> None:
         """`handlers`: who answers the calls of bindings, by kind (bindings.py). `gate` is told when queue batches and crons
         may start (True) and when they must wait (False). `first` is a process that was already started. `clocks`: the
-        worker's own clock follows this one (`--worker-clock`). `services`: whom the worker may call."""
+        worker's own clock follows this one (`--worker-clock`). `services`: whom the worker may call.
+        `durable`: where its Durable Objects are kept; None: it cannot have any."""
         self.name = config.name
         self._config = config
         self._queues = queues
@@ -109,6 +112,8 @@ class PythonRuntime:
         self._clocks = clocks
         #: The workers that this one may call; without a session it has only itself.
         self._services = services or Services(lambda name: self if name == self.name else None)
+        self._objects = ObjectOwner(config.name, durable)
+        self._objects.on_released = self._look_at_draining
         self._said_real_time = False
         #: Batches and crons that wait for the version before to end, by kind.
         self._held: Counter[str] = Counter()
@@ -140,6 +145,7 @@ class PythonRuntime:
         spec = load_spec(self._config)
         if self._clocks is not None:
             spec["worker_clock"] = True
+        spec["durable"] = self._objects.spec(self._config)
         expose_codes = spec["flags"]["queue_expose_error_codes"]
         origin = spec["origin"] = self._services.enter(partial(self._call_stub, process))
         process.ended.add_done_callback(lambda _: self._services.leave(origin))
@@ -169,6 +175,12 @@ class PythonRuntime:
             self._start_spare()
             text = f"{self._config.main.name} exports no handler any more (was it saved half-way?)"
             return self._load_failed(text, info["files"])
+        missing = missing_classes(self._config, info.get("durable_classes", ()))
+        if missing is not None:
+            self._forget(process, "lacks Durable Object classes")
+            self._start_spare()
+            return self._load_failed(missing, info["files"])
+        self._objects.classes = tuple(info.get("durable_classes", ()))
         self._preload = tuple(info["modules"])
         self.handlers = tuple(info["handlers"])
         self._reports_early = spec["flags"]["queue_consumer_no_wait_for_wait_until"]
@@ -202,13 +214,14 @@ class PythonRuntime:
             self._drained.clear()
         self._ready.set()
         self._look_at_draining()
+        self._background(self._objects.give(process))
 
     def _look_at_draining(self) -> None:
         """End old processes whose last event is over; open the gate when no old batch or cron runs any more."""
         for process in list(self._draining):
             if process.ended.done():
                 self._draining.discard(process)
-            elif not process.events:
+            elif not process.events and not self._objects.held_by(process):
                 self._draining.discard(process)
                 self._forget(process, "replaced")
         if not any(process.busy("queue", "scheduled") for process in self._draining):
@@ -289,21 +302,36 @@ class PythonRuntime:
         except asyncio.CancelledError:
             process.cancel(number)
             raise
-        return FetchResponse(status, headers, first, process.stream(number, event) if streamed else None)
+        stream = process.stream(number, event) if streamed else None
+        return FetchResponse(status, headers, first, stream, process.sockets.get(number))
 
     async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
         """See Runtime.invoke."""
         process = await self._serving(FETCH_START_WAIT_S)
         return await self._invoke_in(process, f"rpc {_called(target, path)}", target, path, args)
 
+    async def alarm(self, target: Target, time_ms: int, retry: int) -> Any:
+        """Call the `alarm()` of a Durable Object for an alarm that was set for `time_ms`; {"outcome", "error"}.
+
+        Raises WorkerError and RemoteError as `invoke`. `retry`: how often it has failed before.
+        """
+        process = await self._serving(None)
+        label = f"alarm {target[1]} {target[3] or target[2][:8]}"
+        fields = await self._invoke_in(process, label, target, (" alarm",), [time_ms, retry], "alarm")
+        return dict(fields[1])
+
+    async def drop_alarm(self, target: Target, time_ms: int) -> None:
+        """Make a Durable Object forget its alarm, if it is still the one for `time_ms`."""
+        await self.invoke(target, (" alarm-drop",), [time_ms])
+
     async def _call_stub(self, process: WorkerProcess, number: int, path: tuple[str, ...], args: Any) -> Any:
         return await self._invoke_in(process, "rpc", ("stub", number), path, args)
 
     async def _invoke_in(
-        self, process: WorkerProcess, label: str, target: Target, path: tuple[str, ...], args: Any
+        self, process: WorkerProcess, label: str, target: Target, path: tuple[str, ...], args: Any, kind: str = "rpc"
     ) -> Any:
         try:
-            number, event = process.start_event("rpc", label)
+            number, event = process.start_event(kind, label)
             process.send(frames.RPC, number, target, path, args)
             result = await event.returned
         except ProcessEnded as error:
@@ -408,6 +436,7 @@ class PythonRuntime:
         """The session's clock was frozen, moved or set running; `on_the_way`: it is being moved."""
         for process in self._clocked():
             process.tell_time(on_the_way=on_the_way)
+        self._objects.tell_time()
 
     @property
     def resting(self) -> bool:

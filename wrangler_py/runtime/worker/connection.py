@@ -115,17 +115,29 @@ class Connection:
             self._pending += len(text)
             now = time.monotonic()
             if self._pending > _EAGER:
-                self.flush()
+                self._flush_lines()
                 if len(self._tail) > HIGH_WATER:
                     self._wait_until_writable()
             elif now - self._logged > _LOG_PAUSE_S:  # a line that follows a pause may be the last word before a crash
-                self.flush()
+                self._flush_lines()
             self._logged = now
         if threading.get_ident() != self._hub._thread_id:
             self._hub._write_to_self()
 
     def flush(self) -> None:
         """Send what is queued as far as the kernel takes it. May be called from any thread; never blocks."""
+        hub = self._hub
+        if hub.before_output is not None and self._outbox and threading.get_ident() == hub._thread_id:
+            hub.before_output()
+        self._send_out()
+
+    def _flush_lines(self) -> None:
+        """Send printed lines in the middle of a turn: nothing has to be stored for them, and nothing overtakes."""
+        unsaved = self._hub.unsaved
+        if unsaved is None or not unsaved() or all(type(item) is _LogLines for item in self._outbox):
+            self._send_out()
+
+    def _send_out(self) -> None:
         with self._lock:
             outbox, self._outbox, self._pending = self._outbox, [], 0
             data = b"".join([item if type(item) is bytes else item.encode() for item in outbox])  # type: ignore[union-attr]

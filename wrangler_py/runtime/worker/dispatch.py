@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from types import ModuleType
@@ -50,6 +51,9 @@ class Dispatcher:
         self._exports: Any = None
         self._origin = 0
         self.targets: dict[str, Callable[[tuple[Any, ...], Event], Any]] = {}
+        #: Durable Objects of this process (durable.Objects), with a spec that asks for them; sockets that clients hold.
+        self._objects: Any = None
+        self._sockets: Any = None
         self._watchdog = self._make_watchdog()
         self._active = self._watchdog.active
         hub.on_unblocked = self._start_waiting_soon
@@ -67,6 +71,8 @@ class Dispatcher:
             frames.CANCEL: self._cancel,
             frames.REPLY: self._reply,
             frames.THROW: self._throw,
+            frames.OBJECTS: self._objects_told,
+            frames.SOCKET: self._socket,
         }
 
     # --- what a worker that shares its process with tests does in another way ------------------------------------
@@ -103,8 +109,9 @@ class Dispatcher:
             install.configure(self._flags, flags, spec.get("compatibility_date"))
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
             self._origin = spec.get("origin", 0)
-            self._env = self._helper.env = env.make_env(spec, self.call, self.exports)
+            self._env = self._helper.env = env.make_env(spec, self.call, self.exports, lambda: self._objects)
             module = self._load_module(spec)
+            durable_classes = self._define_objects(spec, module)
             legacy = not flags.get("python_no_global_handlers")
             self._handlers = handlers.Handlers(
                 module, spec["main"], self._env, legacy=legacy, worker=spec.get("name") or ""
@@ -112,7 +119,11 @@ class Dispatcher:
             self.targets["entrypoint"] = self._handlers.make
             if flags.get("enable_ctx_exports", True):
                 context.exports = env.make_exports(self._handlers.entrypoints, self.exports)
-            info = {"handlers": self._handlers.kinds, "warnings": self._handlers.warnings}
+            info = {
+                "handlers": self._handlers.kinds,
+                "warnings": self._handlers.warnings,
+                "durable_classes": durable_classes,
+            }
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
             self._connection.send(frames.LOAD_FAILED, text, info | self._describe(spec["main"]))
@@ -132,6 +143,36 @@ class Dispatcher:
 
         self._clock = worker_clock.start(self._hub, self._connection, self._calls, self._time)
         return self._clock is not None
+
+    def _define_objects(self, spec: dict[str, Any], module: ModuleType) -> list[str]:
+        """The Durable Object classes of the user's module, when the server keeps a folder for their objects."""
+        if not spec.get("durable"):
+            return []
+        base = sys.modules["workers"].DurableObject
+        if not any(
+            isinstance(item, type) and issubclass(item, base) and item is not base for item in vars(module).values()
+        ):
+            return []
+        from .durable.objects import Objects
+
+        self._objects = Objects(self._hub, self._connection, spec, self._env, self._session_ms)
+        return self._objects.define(module)
+
+    def _session_ms(self) -> int:
+        """What the session's clock shows (ms)."""
+        now_ms = int(time.time() * 1000)
+        if self._clock is not None or not self._time:
+            return now_ms
+        _, stands_ms, ahead_ms = self._time
+        return stands_ms if ahead_ms is None else now_ms + ahead_ms
+
+    def _objects_told(self, frame: tuple[Any, ...]) -> None:
+        if self._objects is not None:
+            self._objects.told(frame[1])
+
+    def _socket(self, frame: tuple[Any, ...]) -> None:
+        if self._sockets is not None:
+            self._sockets.on_frame(frame)
 
     def _told_time(self, frame: tuple[Any, ...]) -> None:
         self._time = frame
@@ -214,7 +255,9 @@ class Dispatcher:
         sent = False
         try:
             request = make_request(frame, self._bodies.get(event.id))
-            if len(frame) > 8 and frame[8] is not None:
+            if len(frame) > 8 and frame[8] is not None and frame[8][0] == "object":
+                response = await self._object_fetch(frame[8], request)
+            elif len(frame) > 8 and frame[8] is not None:
                 response = await self._handlers.call_fetch(self._resolve(frame[8], event), request)
             else:
                 if not self._handlers.has("fetch"):
@@ -222,7 +265,7 @@ class Dispatcher:
                 if not self._handlers.legacy:
                     request = sys.modules["workers"].Request(request)
                 response = await self._handlers.call("fetch", request, event)
-            sending = answer(event, frame, response, self._connection)
+            sending = answer(event, frame, response, self._connection, self._socket_links)
             sent = True
             self._connection.send(frames.RETURNED, event.id, event.result())
             if sending is not None:
@@ -234,6 +277,31 @@ class Dispatcher:
                 self._connection.send(frames.RETURNED, event.id, _client_result(event))
         await event.idle()
         self._over(event, event.result() if sent else _client_result(event))
+
+    def _socket_links(self) -> Any:
+        """socket_links.SocketLinks of this process."""
+        if self._sockets is None:
+            from .socket_links import SocketLinks
+
+            self._sockets = SocketLinks(self._connection)
+        return self._sockets
+
+    async def _object_rpc(self, target: tuple[Any, ...], path: tuple[str, ...], args: Any) -> Any:
+        from .durable import namespace
+
+        return await namespace.invoke(await self._own_objects(), self.exports(), target, path, args)
+
+    async def _object_fetch(self, target: tuple[Any, ...], request: Any) -> Any:
+        from .durable import namespace
+
+        return await namespace.fetch(await self._own_objects(), target, request)
+
+    async def _own_objects(self) -> Any:
+        if self._objects is None:
+            raise js_error("Error", texts.NO_OBJECTS)
+        if not await self._objects.here():
+            raise js_error("Error", texts.OBJECTS_MOVED)
+        return self._objects
 
     def exports(self) -> Any:
         """rpc.Exports of this process."""
@@ -260,6 +328,8 @@ class Dispatcher:
         try:
             if target[0] == "stub":
                 value = await exports.call_here(target[1], tuple(path), args)
+            elif target[0] == "object":
+                value = await self._object_rpc(target, tuple(path), args)
             elif args is None or len(path) != 1:
                 raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=".".join(path)))
             else:

@@ -47,8 +47,14 @@ MAKERS = {
 }
 
 
-def make_binding(name: str, spec: dict[str, Any], call: Caller, exports: Callable[[], Any]) -> Any:
-    """The object behind `env.<name>`. `exports` makes rpc.Exports."""
+def make_binding(
+    name: str, spec: dict[str, Any], call: Caller, exports: Callable[[], Any], objects: Callable[[], Any]
+) -> Any:
+    """The object behind `env.<name>`. `exports` makes rpc.Exports; `objects`: the Durable Objects of this process."""
+    if spec["kind"] == "durable_object":
+        from .durable import namespace
+
+        return namespace.make(spec, exports, objects)
     if spec["kind"] == "service":
         return _service(spec, exports)
     if spec["kind"] not in MAKERS:
@@ -83,8 +89,11 @@ def as_env(values: dict[str, Any]) -> Env:
     return made
 
 
-def make_env(spec: dict[str, Any], call: Caller, exports: Callable[[], Any]) -> Env:
-    """The env of a LOAD. Text variables are str, JSON ones are JavaScript values. `exports` makes rpc.Exports."""
+def make_env(
+    spec: dict[str, Any], call: Caller, exports: Callable[[], Any], objects: Callable[[], Any] = lambda: None
+) -> Env:
+    """The env of a LOAD. Text variables are str, JSON ones are JavaScript values. `exports` makes rpc.Exports; `objects`:
+    the Durable Objects of this process (durable.Objects)."""
     flags = spec.get("flags") or {}
     default_type = "json" if flags.get("queues_json_messages", True) else "v8"
     values: dict[str, Any] = {name: to_js_value(value) for name, value in (spec.get("vars") or {}).items()}
@@ -93,7 +102,7 @@ def make_env(spec: dict[str, Any], call: Caller, exports: Callable[[], Any]) -> 
         if binding["kind"] == "queue":
             values[name] = QueueBinding(name, call, default_type)
         else:
-            values[name] = make_binding(name, binding, call, exports)
+            values[name] = make_binding(name, binding, call, exports, objects)
     return as_env(values)
 
 

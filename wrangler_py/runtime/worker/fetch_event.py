@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from . import frames, logs
@@ -111,7 +112,9 @@ class Sending:
             stopping.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def answer(event: Event, frame: tuple[Any, ...], returned: Any, connection: Connection) -> Sending | None:
+def answer(
+    event: Event, frame: tuple[Any, ...], returned: Any, connection: Connection, sockets: Callable[[], Any]
+) -> Sending | None:
     """Send the RESPONSE for what the handler returned; what is left to send of its body, if anything.
 
     Raises JavaScript's TypeError when it is no Response, or one whose body is used up.
@@ -120,6 +123,13 @@ def answer(event: Event, frame: tuple[Any, ...], returned: Any, connection: Conn
     if not isinstance(response, Response):
         raise not_a_response()
     content = response._content
+    if response._status == 101 and response._web_socket is not jsnull:
+        links = sockets()
+        links.check(response._web_socket, frame[4])
+        headers = [(name, value) for _, name, value in response._headers._list]
+        connection.send(frames.RESPONSE, event.id, 101, headers, b"", False)
+        links.add(event.id, response._web_socket)
+        return None
     if response.bodyUsed:
         from .shims.js.body import BODY_USED
         from .shims.js.core import js_error

@@ -29,6 +29,10 @@ Server to worker:
     (CANCEL, event)                       the client of a FETCH went away; nobody reads its answer any more
     (REPLY, call, value)                  the answer to a CALL
     (THROW, call, name, message)          a CALL failed: raise a JsException of that JS error name and message
+    (OBJECTS, open)                       the worker's Durable Objects are this process's from now on; or (False) it lets go of
+                                          them. Answered by OBJECTS_ARE
+    (SOCKET, event, "message", data) (SOCKET, event, "close", code, reason, clean)
+                                          what the client of a WebSocket does that a FETCH was answered with; data: str or bytes
     (STOP,)                               end at once with exit code 0
 
 Worker to server:
@@ -61,6 +65,12 @@ Worker to server:
                                           timer is due, or None; frames_taken: since LOAD; besides: what else is waited for,
                                           "threads", "sockets" or "". Not sent while a CALL is unanswered
     (BLOCKED, event, seconds, where)      the event loop has not turned for `seconds`; where: "src/entry.py:12 in queue"
+
+    (OBJECTS_ARE, state, alarms)          state: "open" (alarms: all of them), "closed" (none), "alarms" (those that have moved);
+                                          an alarm is (class, id, name or None, time_ms, due_ms), both None when it is gone:
+                                          as the user has set it, and on the session's clock
+    (SOCKET, event, "message", data) (SOCKET, event, "close", code, reason)
+                                          for the client of a WebSocket. The RESPONSE that handed it out has the status 101
 
 LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compatibility_date": str or None,
 "compatibility_flags": [str], "flags": {compat flag name with underscores: bool} (already decided by the server),
@@ -96,8 +106,10 @@ import marshal
 import struct
 from typing import Any
 
-LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC = range(1, 12)
-HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING = range(20, 32)
+LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC, OBJECTS, SOCKET = range(1, 14)
+HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING, OBJECTS_ARE = range(
+    20, 33
+)
 
 #: A frame larger than this is a broken stream, not a message (bytes).
 MAX_FRAME = 1 << 30

@@ -189,6 +189,10 @@ class Hub(WebLoop):
         self.may_block = True
         #: Called before every wait, to send what the turn has produced.
         self.flush: Callable[[], None] | None = None
+        #: Called before anything leaves the process that others can see; stores what has to be stored before that.
+        self.before_output: Callable[[], None] | None = None
+        #: Whether that would store something now.
+        self.unsaved: Callable[[], bool] | None = None
         #: Called when a blocked caller goes on, which may make room for an event that waits.
         self.on_unblocked: Callable[[], None] | None = None
         #: Given what asyncio tells its exception handler, of every loop that has none of its own.

@@ -109,6 +109,8 @@ INSTEAD = dict.fromkeys(
 )
 #: The JavaScript class that a kind's bindings have, where workers-runtime-sdk wraps them by its name.
 CLASS_OF_KIND = {"AI": "Ai", "Vectorize Index": "VectorizeIndexImpl", "Images": "ImagesBindingImpl"}
+NO_OBJECTS = "this Worker has no Durable Objects: no binding and no migration names a class of it"
+OBJECTS_MOVED = "Durable Object reset because its code was updated."
 LOST_TYPE = (
     "env.{name}.{call}(): {type} has no JSON form; Cloudflare stores {{}} for it. Convert it to str, int or float first"
 )

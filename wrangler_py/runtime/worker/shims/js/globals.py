@@ -43,6 +43,14 @@ _HOME = {
         "WritableStream",
         "WritableStreamDefaultWriter",
     ),
+    "websocket": (
+        "CloseEvent",
+        "ErrorEvent",
+        "MessageEvent",
+        "WebSocket",
+        "WebSocketPair",
+        "WebSocketRequestResponsePair",
+    ),
 }
 _NAMES = {name: module for module, names in _HOME.items() for name in names}
 

@@ -1,0 +1,39 @@
+"""Calling user code."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+async def awaited(result: Any) -> Any:
+    while hasattr(result, "__await__"):
+        result = await result
+    return result
+
+
+def relaxed(method: Callable[..., Any], *args: Any) -> Any:
+    """Call with as many arguments as it takes (workerd's relaxed_call)."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):
+        return method(*args)
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = sum(parameter.kind in places for parameter in parameters)
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return method(*args)
+    return method(*args[:count])
+
+
+def from_rpc(value: Any) -> Any:
+    """A JavaScript value as the SDK gives it to Python."""
+    convert = getattr(sys.modules.get("workers.rpc"), "python_from_rpc", None)
+    return value if convert is None else convert(value)
+
+
+def to_rpc(value: Any) -> Any:
+    """A Python value as the SDK sends it."""
+    convert = getattr(sys.modules.get("workers.rpc"), "python_to_rpc", None)
+    return value if convert is None else convert(value)
