@@ -100,6 +100,12 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
 )
 @click.option("--no-reload", is_flag=True, help="Do not watch files.")
 @click.option(
+    "--inspector-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Let Chrome DevTools debug JavaScript Workers on this port (0: any).",
+)
+@click.option(
     "--show-interactive-dev-session/--no-show-interactive-dev-session",
     default=None,
     help="Hot keys; by default on a terminal.",
@@ -122,6 +128,7 @@ def dev(
     now: int | None,
     worker_clock: bool,
     no_reload: bool,
+    inspector_port: int | None,
     show_interactive_dev_session: bool | None,
 ) -> None:
     """Serve your Worker: its fetch, its queues, its crons.
@@ -145,6 +152,7 @@ def dev(
         start_ms=now,
         worker_clock=worker_clock,
         cron_catch_up=cron_catch_up,
+        inspector_port=inspector_port,
         api_token=os.environ.get("WPY_API_TOKEN") or None,
     )
     ctx.exit(_serve(ctx, options))

@@ -44,6 +44,8 @@ class DevOptions:
     cron_catch_up: bool = False
     #: What the REST API asks of other machines; None: it refuses them.
     api_token: str | None = None
+    #: Where Chrome DevTools may connect to the JavaScript Workers; None: nowhere.
+    inspector_port: int | None = None
 
 
 def state_folder(persist_to: Path | None, cwd: Path, roots: Sequence[Path]) -> Path:

@@ -113,6 +113,7 @@ class DevSession:
             worker_clock=self._options.worker_clock,
             allowed_hosts=LOCAL_HOSTS | {self._ip, f"[{self._ip}]"},
             api_token=self._options.api_token,
+            inspector_port=self._options.inspector_port,
         )
         emulator = Emulator(self._config, store, self._clock, self._events, options, first=self._first)
         self._first = None  # the emulator ends it from now on

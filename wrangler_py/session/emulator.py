@@ -67,6 +67,8 @@ class EmulatorOptions:
     allowed_hosts: Collection[str] = LOCAL_HOSTS
     #: What the REST API asks of other machines; None: it refuses them.
     api_token: str | None = None
+    #: Where Chrome DevTools may connect to the JavaScript Workers; None: nowhere.
+    inspector_port: int | None = None
     #: How much the record of what happened (events/) keeps; None: nothing is recorded.
     record: RecordLimits | None = field(default_factory=RecordLimits)
 
@@ -179,11 +181,21 @@ class Emulator:
 
     def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
         # Imported here, because most sessions have no JavaScript Worker.
-        from wrangler_py.runtime.workerd.host import WorkerdHost
         from wrangler_py.runtime.workerd.runtime import WorkerdRuntime
+        from wrangler_py.session.javascript import make_host
 
         if self._workerd is None or self._workerd.closed:
-            self._workerd = WorkerdHost(self.broker, self.events, self.store.path.parent)
+            self._workerd = make_host(
+                self.broker,
+                self.storage,
+                self.services,
+                self.assets,
+                self.binding_handlers,
+                self._config_of,
+                self.events,
+                self.store,
+                self.options.inspector_port,
+            )
         return WorkerdRuntime(worker, self._workerd, gate=gate)
 
     def front_door(self, url: str) -> FrontDoor:
@@ -251,6 +263,7 @@ class Emulator:
             self.recorder.close()
         if self._first is not None:
             self._first.abandon()
+        self.storage.close()
         self._small_state.close()
         self.storage.close()
         self.session.close()

@@ -1,6 +1,6 @@
 """Text Cap'n Proto, as far as workerd's configuration needs it.
 
-A struct is a dict, a list a list, Text a str; `Embed` is the content of a file, `VOID` the value of a union's arm that
+A struct is a dict, a list a list, Text a str; `Embed` is the content of a file, `Name` an enumerant, `VOID` the value of a union's arm that
 has none. Fields whose value is None are left out.
 """
 
@@ -19,6 +19,13 @@ class Embed:
     """The content of a file. `path` is relative to the config file: workerd looks absolute ones up elsewhere."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """An enumerant."""
+
+    name: str
 
 
 class _Void:
@@ -42,6 +49,8 @@ def _value(value: Any) -> str:
         return str(value)
     if isinstance(value, Embed):
         return f"embed {quoted(value.path)}"
+    if isinstance(value, Name):
+        return value.name
     if isinstance(value, _Void):
         return "void"
     if isinstance(value, Mapping):

@@ -21,13 +21,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import within
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.workerd import locate
+from wrangler_py.runtime.workerd.adapters.d1 import D1Adapter
+from wrangler_py.runtime.workerd.adapters.kv import KvAdapter
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
+from wrangler_py.runtime.workerd.adapters.r2 import R2Adapter
+from wrangler_py.runtime.workerd.adapters.services import AssetFetch, AssetsAdapter, ServiceAdapter, ServiceCalls
+from wrangler_py.runtime.workerd.adapters.small import SmallAdapter, SmallCall
 from wrangler_py.runtime.workerd.bundle import build
 from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFailed
 from wrangler_py.runtime.workerd.locate import Binary
@@ -47,6 +53,17 @@ _TEMP_PREFIX = "wpy-workerd-"
 
 
 @dataclass(frozen=True, slots=True)
+class Backends:
+    """What the Workers' bindings reach."""
+
+    queues: QueueService
+    storage: BindingStorage
+    services: ServiceCalls
+    assets: AssetFetch
+    small: SmallCall
+
+
+@dataclass(frozen=True, slots=True)
 class HostOptions:
     """How the JavaScript Workers of a session are run."""
 
@@ -58,7 +75,7 @@ class HostOptions:
 class WorkerdHost:
     """See the module. Listener (generation.py)."""
 
-    def __init__(self, queues: QueueService, events: EventLog, state: Path, options: HostOptions | None = None) -> None:
+    def __init__(self, backends: Backends, events: EventLog, state: Path, options: HostOptions | None = None) -> None:
         """`state`: the session's state folder."""
         self.events = events
         self.options = options or HostOptions()
@@ -70,7 +87,7 @@ class WorkerdHost:
         self._root: Path | None = None
         self._folders = itertools.count(1)
         self._loopback: Loopback | None = None
-        self._queues = queues
+        self._backends = backends
         self._workerd: Binary | None = None
         self._esbuild: Binary | None = None
         self._setup = asyncio.Lock()
@@ -282,8 +299,17 @@ class WorkerdHost:
 
     def _serve_bindings(self, path: str) -> Loopback:
         loopback = Loopback(path)
-        loopback.immediate["queue"] = QueueAdapter(self._queues, self)
-        loopback.handlers["control"] = self._control
+        backends = self._backends
+        loopback.immediate["queue"] = QueueAdapter(backends.queues, self)
+        loopback.handlers |= {
+            "control": self._control,
+            "kv": KvAdapter(backends.storage),
+            "d1": D1Adapter(backends.storage),
+            "r2": R2Adapter(backends.storage),
+            "service": ServiceAdapter(backends.services),
+            "assets": AssetsAdapter(backends.assets),
+            "small": SmallAdapter(backends.small),
+        }
         return loopback
 
     def within(self, worker: str) -> AbstractContextManager[object]:

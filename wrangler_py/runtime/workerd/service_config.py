@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from wrangler_py.config.binding_types import ServiceBinding
+from wrangler_py.clock import SystemClock
+from wrangler_py.config.binding_types import Hyperdrive, ServiceBinding
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.workerd.bundle import Bundle
-from wrangler_py.runtime.workerd.capnp import VOID, Embed, config_text
+from wrangler_py.runtime.workerd.capnp import VOID, Embed, Name, config_text
 from wrangler_py.runtime.workerd.loopback import RESOURCE
 
 CONFIG = "config.capnp"
@@ -25,6 +29,7 @@ DISPATCH_SOCKET = "dispatch"
 #: The compatibility date of wpy's own modules in workerd: one that the oldest workerd accepts.
 _SHIM_DATE = "2025-05-01"
 _INTERNET = "internet"
+_SMALL = "wpy-internal:small"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: `request.cf` and the scheme of the URL come in these headers, which the Worker does not see.
 _FRONT_HTTP = {"cfBlobHeader": "wpy-cf-blob", "forwardedProtoHeader": "wpy-forwarded-proto"}
@@ -64,7 +69,7 @@ def socket_name(number: int) -> str:
 
 def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
     """Write the configuration and the modules of wpy's own into `place.folder`. Workers are numbered in their order."""
-    for name in ("dispatch.js", "tail.js"):
+    for name in ("dispatch.js", "tail.js", "small.js"):
         (place.folder / name).write_text(shim(name), encoding="utf-8")
     names = {worker.config.name for worker in workers}
     services: list[dict[str, Any]] = []
@@ -83,7 +88,12 @@ def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
         front = {"name": f"user:{worker.config.name}", "entrypoint": "WpyFront"}
         sockets.append(_socket(f"worker{number}", socket_name(number), front, _FRONT_HTTP))
     path = place.folder / CONFIG
-    config = {"structuredLogging": True, "services": services, "sockets": sockets}
+    config = {
+        "structuredLogging": True,
+        "services": services,
+        "sockets": sockets,
+        "extensions": [{"modules": [{"name": _SMALL, "esModule": Embed("small.js"), "internal": True}]}],
+    }
     path.write_text(config_text(config), encoding="utf-8")
     return path
 
@@ -97,9 +107,11 @@ def _socket(name: str, address: str, service: Any, http: Mapping[str, Any]) -> d
     return {"name": name, "address": f"unix:{address}", "http": http, "service": service}
 
 
-def _external(worker: str, resource: str, place: Place) -> dict[str, Any]:
+def _external(worker: str, resource: str, place: Place, *, whole_url: bool = False) -> dict[str, Any]:
+    """`whole_url`: requests name the whole URL, for whoever has to pass it on."""
     header = {"name": RESOURCE, "value": f"{worker} {resource}"}
-    return {"address": f"unix:{place.loopback}", "http": {"injectRequestHeaders": [header]}}
+    http = {"injectRequestHeaders": [header], "style": Name("proxy") if whole_url else None}
+    return {"address": f"unix:{place.loopback}", "http": http}
 
 
 def _network(certificates: Sequence[Path]) -> dict[str, Any]:
@@ -226,17 +238,20 @@ class Bindings:
         self._names = names
         self._place = place
 
-    def service(self, kind: str, resource: str) -> str:
+    def service(self, kind: str, resource: str, *, whole_url: bool = False) -> str:
         """The name of the service that leads to a resource of wpy's."""
         target = f"{kind}/{resource}"
         name = f"wpy:{self._config.name}:{target}"
-        self.services[name] = {"name": name, "external": _external(self._config.name, target, self._place)}
+        external = _external(self._config.name, target, self._place, whole_url=whole_url)
+        self.services[name] = {"name": name, "external": external}
         return name
 
     def _add(self, name: str, **value: Any) -> None:
-        self.bindings.append({"name": name, **value})
+        if name not in self._config.secrets:  # a variable given with --var takes the place of a binding
+            self.bindings.append({"name": name, **value})
 
     def add_all(self) -> None:
+        """All bindings of the Worker's config, except those that no local runtime can serve."""
         config = self._config
         for name, value in config.vars.items():
             if isinstance(value, str):
@@ -244,7 +259,7 @@ class Bindings:
             else:
                 self._add(name, json=json.dumps(value))
         for name, secret in config.secrets.items():
-            self._add(name, text=secret)
+            self.bindings.append({"name": name, "text": secret})
         for producer in config.producers:
             self._add(producer.binding, queue=self.service("queue", producer.queue))
         for namespace in config.kv_namespaces:
@@ -253,34 +268,66 @@ class Bindings:
             self._add(bucket.binding, r2Bucket=self.service("r2", bucket.bucket_name))
         for database in config.d1_databases:
             fetcher = {"name": "fetcher", "service": self.service("d1", database.database_id)}
-            wrapped = {"moduleName": "cloudflare-internal:d1-api", "innerBindings": [fetcher]}
-            self._add(database.binding, wrapped=wrapped)
+            self._wrap(database.binding, "cloudflare-internal:d1-api", fetcher)
         for objects in config.durable_objects:
             self._durable(objects.name, objects.class_name, objects.script_name)
         for service in config.services:
             self._service(service)
         if config.assets is not None and config.assets.binding is not None:
-            self._add(config.assets.binding, service=self.service("assets", config.name))
+            self._add(config.assets.binding, service=self.service("assets", config.name, whole_url=True))
+        self._add_small()
+
+    def _add_small(self) -> None:
+        config = self._config
+        for rate in config.ratelimits:
+            numbers = ({"name": "limit", "json": str(rate.limit)}, {"name": "period", "json": str(rate.period)})
+            self._small(rate.name, "ratelimit", *numbers)
+        for dataset in config.analytics_engine_datasets:
+            self._small(dataset.binding, "analytics")
+        for secret in config.secrets_store_secrets:
+            self._small(secret.binding, "secret")
+        for hyperdrive in config.hyperdrive:
+            self._hyperdrive(hyperdrive)
         if config.version_metadata is not None:
-            metadata = {
-                "id": "00000000-0000-0000-0000-000000000000",
-                "tag": "",
-                "timestamp": "1970-01-01T00:00:00.000Z",
-            }
+            # Every load is a version of its own, as every deployment is.
+            now = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
+            metadata = {"id": str(uuid.uuid4()), "tag": "", "timestamp": now.replace("+00:00", "Z")}
             self._add(config.version_metadata, json=json.dumps(metadata))
+
+    def _hyperdrive(self, binding: Hyperdrive) -> None:
+        """A connection straight to the database."""
+        url = urlsplit(binding.local_connection_string or "")
+        if not url.hostname:
+            return
+        port = url.port or {"mysql": 3306}.get(url.scheme, 5432)
+        name = f"wpy:{self._config.name}:hyperdrive/{binding.binding}"
+        self.services[name] = {"name": name, "external": {"address": f"{url.hostname}:{port}", "tcp": {}}}
+        account = {
+            "designator": name,
+            "database": unquote(url.path.removeprefix("/")),
+            "user": unquote(url.username or ""),
+            "password": unquote(url.password or ""),
+            "scheme": url.scheme,
+        }
+        self._add(binding.binding, hyperdrive=account)
+
+    def _small(self, name: str, kind: str, *more: dict[str, Any]) -> None:
+        fetcher = {"name": "wpy", "service": self.service("small", name)}
+        self._wrap(name, _SMALL, {"name": "kind", "text": kind}, fetcher, *more)
+
+    def _wrap(self, name: str, module: str, *inner: dict[str, Any]) -> None:
+        self._add(name, wrapped={"moduleName": module, "innerBindings": list(inner)})
 
     def _durable(self, name: str, class_name: str, script: str | None) -> None:
         if script in (None, self._config.name):
             self._add(name, durableObjectNamespace=class_name)
         elif script in self._names:
             self._add(name, durableObjectNamespace={"className": class_name, "serviceName": f"user:{script}"})
-        else:
-            self._add(name, service=self.service("missing", f"{script}"))
 
     def _service(self, binding: ServiceBinding) -> None:
         if binding.service not in self._names:  # a Python Worker, or one that this session does not have
             resource = f"{binding.service}/{binding.entrypoint or ''}"
-            self._add(binding.binding, service=self.service("service", resource))
+            self._add(binding.binding, service=self.service("service", resource, whole_url=True))
             return
         designator: dict[str, Any] = {"name": f"user:{binding.service}", "entrypoint": binding.entrypoint}
         if binding.props:
