@@ -123,6 +123,7 @@ class DevSession:
 
     async def _serve(self, server: HttpServer, emulator: Emulator) -> None:
         watching: asyncio.Task[None] | None = None
+        looked_ms = SystemClock().now_ms()
         seen = look(self._watched_folders(), self._is_relevant) if self._options.reload else {}
         loading = asyncio.create_task(emulator.load())
         await asyncio.sleep(0)  # the workers begin; they load while the server starts
@@ -138,7 +139,7 @@ class DevSession:
                 self._terminal.flush()
                 await emulator.start()
                 if self._options.reload:
-                    watching = asyncio.create_task(self._watch(seen))
+                    watching = asyncio.create_task(self._watch(seen, looked_ms))
                 self._adviser.look(self._config)
                 await self._stop.wait()
             finally:
@@ -239,7 +240,7 @@ class DevSession:
             return True
         return any(str(path) in worker.files for worker in self._emulator.workers.all())
 
-    async def _watch(self, seen: Seen) -> None:
+    async def _watch(self, seen: Seen, looked_ms: int) -> None:
         async def changed(paths: set[Path]) -> None:
             if any(self._is_config(path) for path in paths):
                 await self._apply_config()
@@ -249,7 +250,7 @@ class DevSession:
                 if any(_may_belong(worker, path, top) for path in sources):
                     await worker.load()
 
-        self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen)
+        self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen, looked_ms)
         await self._watcher.run()
 
     async def _reload_all(self, emulator: Emulator) -> None:

@@ -66,12 +66,14 @@ class Watcher:
         wanted: Callable[[Path], bool],
         changed: Callable[[set[Path]], Awaitable[None]],
         seen: Seen,
+        since_ms: float = 0,
     ) -> None:
-        """`folders` is asked again after `restart`, and when a folder appeared."""
+        """`folders` is asked again after `restart`, and when a folder appeared. `since_ms`: when `seen` was taken."""
         self._folders = folders
         self._wanted = wanted
         self._changed = changed
         self._seen = seen
+        self._since_ns = since_ms * 1_000_000
         self._one_at_a_time = asyncio.Lock()
         self._restart = asyncio.Event()
 
@@ -103,6 +105,9 @@ class Watcher:
         for delay in _LOOK_AGAIN_S:
             await asyncio.sleep(delay)  # real time: this is about the file system
             now = look(watched, self._wanted)
+            for path, state in now.items():
+                if path not in self._seen and state[0] < self._since_ns:
+                    self._seen[path] = state  # it has become wanted and has not changed
             different = {path for path in now.keys() | self._seen.keys() if now.get(path) != self._seen.get(path)}
             if different:
                 await self._tell(different)

@@ -192,6 +192,7 @@ class Emulator:
                 self.assets,
                 self.binding_handlers,
                 self._config_of,
+                self.clock,
                 self.events,
                 self.store,
                 self.options.inspector_port,
@@ -265,7 +266,6 @@ class Emulator:
             self._first.abandon()
         self.storage.close()
         self._small_state.close()
-        self.storage.close()
         self.session.close()
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:

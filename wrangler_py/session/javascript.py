@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from wrangler_py.bindings.cache import CacheStore
 from wrangler_py.bindings.storage import BindingStorage
+from wrangler_py.clock import Clock
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.queues.broker import Broker
@@ -13,6 +15,7 @@ from wrangler_py.runtime.base import FetchRequest, FetchResponse
 from wrangler_py.runtime.python.binding_specs import binding_specs
 from wrangler_py.runtime.python.bindings import BindingHandler, CallContext, CallError
 from wrangler_py.runtime.python.process import WorkerProcess
+from wrangler_py.runtime.python.session_calls import Streams
 from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.workerd.adapters.small import SmallCall, SmallCallRefused
 from wrangler_py.runtime.workerd.host import Backends, HostOptions, WorkerdHost
@@ -27,6 +30,7 @@ def make_host(
     assets: SiteAssets,
     handlers: Mapping[str, BindingHandler],
     config_of: Callable[[str], WorkerConfig],
+    clock: Clock,
     events: EventLog,
     store: Store,
     inspector_port: int | None,
@@ -40,15 +44,17 @@ def make_host(
         answer = server.answer(request.method, request.url, request.headers)
         return FetchResponse(answer.status, answer.headers, answer.body)
 
-    backends = Backends(broker, storage, services, answer_of_assets, _small_calls(handlers, config_of))
+    backends = Backends(
+        broker, storage, CacheStore(clock), services, answer_of_assets, _small_calls(handlers, config_of)
+    )
     return WorkerdHost(backends, events, store.path.parent, HostOptions(inspector_port))
 
 
 def _small_calls(handlers: Mapping[str, BindingHandler], config_of: Callable[[str], WorkerConfig]) -> SmallCall:
     async def call(worker: str, binding: str, method: str, args: tuple[Any, ...]) -> Any:
         spec = binding_specs(config_of(worker))[binding]
-        # No handler of these kinds asks for the process.
-        context = CallContext(worker, binding, spec, 0, cast("WorkerProcess", None))
+        # No handler of these kinds asks for a Python Worker's process or streams.
+        context = CallContext(worker, binding, spec, 0, cast("WorkerProcess", None), cast("Streams", None))
         try:
             return await handlers[spec["kind"]].call(method, args, context)
         except CallError as error:

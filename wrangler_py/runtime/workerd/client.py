@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ class Answer:
     headers: list[tuple[str, str]]
     body: bytes
     stream: AsyncIterator[bytes] | None = None
+    #: With the status 101: takes whoever is to get the bytes of the upgraded connection (b"" is its end).
+    upgraded: Callable[[Callable[[bytes], None]], None] | None = None
+    transport: asyncio.Transport | None = None
 
 
 class Client:
@@ -130,6 +133,7 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
         self.body_running: asyncio.Task[None] | None = None
         self._streaming = False
+        self._raw: Callable[[bytes], None] | None = None
 
     # asyncio.Protocol ---------------------------------------------------------------------------------------------
 
@@ -137,13 +141,17 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._raw is not None:
+            self._raw(data)
+            return
         if self._parser is None:
             self.abort()  # nothing was asked
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._keep = False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._become_raw(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError:
             if not (self._is_head and self._complete):
                 self.abort()
@@ -156,6 +164,8 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._closed = True
         self._client.gone(self)
+        if self._raw is not None:
+            self._raw(b"")
         self._more.set()
         self._writable.set()
         if self.body_running is not None:
@@ -240,6 +250,19 @@ class _Connection(asyncio.Protocol):
             self._more.set()
             if self._size > _HIGH_WATER and self._transport is not None:
                 self._transport.pause_reading()
+
+    def _become_raw(self, first: bytes) -> None:
+        waiting = [first] if first else []
+        self._raw = waiting.append
+
+        def take(receiver: Callable[[bytes], None]) -> None:
+            self._raw = receiver
+            for data in waiting:
+                receiver(data)
+
+        if self._head is not None and not self._head.done():
+            answer = Answer(self._status, self._headers, b"", upgraded=take, transport=self._transport)
+            self._head.set_result(answer)
 
     def _over(self) -> None:
         self._parser = None

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.bindings.cache import CacheStore
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
@@ -28,6 +29,7 @@ from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import within
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.workerd import locate
+from wrangler_py.runtime.workerd.adapters.cache import CacheAdapter
 from wrangler_py.runtime.workerd.adapters.d1 import D1Adapter
 from wrangler_py.runtime.workerd.adapters.kv import KvAdapter
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
@@ -58,6 +60,7 @@ class Backends:
 
     queues: QueueService
     storage: BindingStorage
+    cache: CacheStore
     services: ServiceCalls
     assets: AssetFetch
     small: SmallCall
@@ -306,6 +309,7 @@ class WorkerdHost:
             "kv": KvAdapter(backends.storage),
             "d1": D1Adapter(backends.storage),
             "r2": R2Adapter(backends.storage),
+            "cache": CacheAdapter(backends.cache),
             "service": ServiceAdapter(backends.services),
             "assets": AssetsAdapter(backends.assets),
             "small": SmallAdapter(backends.small),

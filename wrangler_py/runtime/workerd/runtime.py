@@ -12,13 +12,22 @@ from wrangler_py.config.model import WorkerConfig
 from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.queues.message import Batch, BatchOutcome
 from wrangler_py.queues.settlement import CANCELED
-from wrangler_py.runtime.base import FetchRequest, FetchResponse, LoadResult, ScheduledOutcome, Target, WorkerError
+from wrangler_py.runtime.base import (
+    FetchRequest,
+    FetchResponse,
+    LoadResult,
+    ScheduledOutcome,
+    StreamBroken,
+    Target,
+    WorkerError,
+)
 from wrangler_py.runtime.workerd.bundle import BuildError
 from wrangler_py.runtime.workerd.client import Answer, ConnectionLost
 from wrangler_py.runtime.workerd.dispatch import batch_json, batch_outcome, scheduled_outcome
 from wrangler_py.runtime.workerd.generation import DispatchFailed, Generation, RunningEvent
 from wrangler_py.runtime.workerd.host import LoadFailed, WorkerdHost
 from wrangler_py.runtime.workerd.locate import BinaryMissing
+from wrangler_py.runtime.workerd.sockets import WorkerSocket, upgrade_headers
 
 #: How long a fetch waits for a Worker that is being started after a crash (seconds).
 FETCH_START_WAIT_S = 10.0
@@ -152,6 +161,12 @@ class WorkerdRuntime:
             uncaught = any(name.lower() == "x-wpy-uncaught" for name, _ in answer.headers)
             if uncaught:
                 raise WorkerError(self._thrown(generation, event, (await _whole(answer)).decode("utf-8", "replace")))
+            if answer.upgraded is not None:
+                assert answer.transport is not None
+                streams = True
+                link = WorkerSocket(answer.transport, lambda: generation.over(event))
+                answer.upgraded(link.feed)
+                return FetchResponse(answer.status, answer.headers, b"", socket=link)
             if answer.stream is None:
                 return FetchResponse(answer.status, answer.headers, answer.body)
             streams = True
@@ -166,7 +181,10 @@ class WorkerdRuntime:
     async def _request(
         self, generation: Generation, request: FetchRequest, host: str, scheme: str, target: Target | None
     ) -> Answer:
-        headers = [header for header in request.headers if header[0].lower() not in _HOP_BY_HOP]
+        if any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in request.headers):
+            headers = upgrade_headers(request.headers)
+        else:
+            headers = [header for header in request.headers if header[0].lower() not in _HOP_BY_HOP]
         if not any(name.lower() == "host" for name, _ in headers):
             headers.insert(0, ("host", host))
         if request.cf:
@@ -186,6 +204,8 @@ class WorkerdRuntime:
         try:
             async for chunk in stream:
                 yield chunk
+        except ConnectionLost as error:
+            raise StreamBroken(str(error)) from None
         finally:
             generation.over(event)
             closing: Any = getattr(stream, "aclose", None)

@@ -162,7 +162,7 @@ def _worker_services(worker: BuiltWorker, names: set[str], place: Place) -> list
         "compatibilityFlags": flags,
         "bindings": bindings.bindings,
         "globalOutbound": _INTERNET,
-        "cacheApiOutbound": bindings.service("cache", config.name),
+        "cacheApiOutbound": bindings.service("cache", config.name, whole_url=True),
         "tails": [{"name": "wpy:tail", "props": {"json": json.dumps({"worker": config.name})}}],
         **_durable_objects(config, place),
     }

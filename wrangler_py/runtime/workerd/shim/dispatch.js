@@ -1,5 +1,4 @@
 // wpy's way in: queue batches and crons, each by workerd's own events, whose outcome goes back as it is.
-const BINARY = { b: (message) => ({ body: bytes(message.b) }), v: (message) => ({ serializedBody: bytes(message.v) }) };
 
 function bytes(base64) {
 	const text = atob(base64);
@@ -12,7 +11,7 @@ function toMessage(message) {
 	const common = { id: message.id, timestamp: new Date(message.ts), attempts: message.n };
 	if ("j" in message) return { ...common, body: message.j };
 	if ("t" in message) return { ...common, body: message.t };
-	return { ...common, ...BINARY["b" in message ? "b" : "v"](message) };
+	return "b" in message ? { ...common, body: bytes(message.b).buffer } : { ...common, serializedBody: bytes(message.v) };
 }
 
 async function queue(target, front, batch) {
