@@ -51,7 +51,9 @@ def test_variables_secrets_and_what_is_missing(worker):
         bindings={"Q": {"kind": "queue", "queue": "jobs"}, "KV": {"kind": "unserved", "what": "Pipeline"}},
     )
     answer = w.fetch()
-    assert answer.text == "JsException: Error: wpy does not serve the binding env.KV (Pipeline) yet", answer.result["error"]
+    assert answer.text == "JsException: Error: wpy does not serve the binding env.KV (Pipeline) yet", answer.result[
+        "error"
+    ]
 
 
 def test_patch_env(worker):

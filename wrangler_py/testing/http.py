@@ -155,20 +155,17 @@ class Route:
         return f"{self.method} {self.url}"
 
 
-def _reply_of(given: Any, delay_s: float) -> Reply:
-    made: Any = given
-    status: int = 200
-    if isinstance(made, tuple):
-        status, made = made[0], made[1]
-    if isinstance(made, int):
-        return Reply(made, delay_s=delay_s)
-    if isinstance(made, BaseException):
-        return Reply(error=made, delay_s=delay_s)
-    if isinstance(made, bytes):
-        return Reply(status, body=made, delay_s=delay_s)
-    if isinstance(made, str):
-        return Reply(status, [("content-type", "text/plain;charset=UTF-8")], made.encode(), delay_s=delay_s)
-    return Reply(status, [("content-type", "application/json")], jsonlib.dumps(made).encode(), delay_s=delay_s)
+def _reply_of(made: Any, delay_s: float) -> Reply:
+    status, content = made if isinstance(made, tuple) else (200, made)
+    if isinstance(content, int):
+        return Reply(content, delay_s=delay_s)
+    if isinstance(content, BaseException):
+        return Reply(error=content, delay_s=delay_s)
+    if isinstance(content, bytes):
+        return Reply(status, body=content, delay_s=delay_s)
+    if isinstance(content, str):
+        return Reply(status, [("content-type", "text/plain;charset=UTF-8")], content.encode(), delay_s=delay_s)
+    return Reply(status, [("content-type", "application/json")], jsonlib.dumps(content).encode(), delay_s=delay_s)
 
 
 class OutboundHttp:
@@ -286,7 +283,7 @@ class OutboundHttp:
                 redirects += 1
                 if redirects > worker_fetch.MAX_REDIRECTS:
                     raise worker_fetch.FetchError("Too many redirects.")
-                request = worker_fetch._redirected(request, reply.status, location)
+                request = worker_fetch.redirected(request, reply.status, location)
                 asked = Request(request.method, request.url, headers, request.body or b"")
             pieces = [reply.body] if reply.body else []
 
@@ -426,7 +423,7 @@ class _FakeSocket:
 
     send = sendall
 
-    def makefile(self, *_: Any, **__: Any) -> io.BytesIO:
+    def makefile(self, *args: Any, **options: Any) -> io.BytesIO:
         head, _, body = bytes(self._sent).partition(b"\r\n\r\n")
         self._sent.clear()
         lines = head.decode("latin-1").split("\r\n")

@@ -44,6 +44,8 @@ T = TypeVar("T")
 START = "2026-01-01T00:00:00Z"
 #: How long a handler may stand still (seconds of real time).
 TIMEOUT_S = 10.0
+#: How often an event that sleeps is looked at (seconds of real time).
+_LOOK_S = 0.01
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -246,7 +248,7 @@ class Wpy:
         events = EventLog(self.session_clock)
         events.subscribe(self.timeline.append)
         self._undo += [self.http.install(), self._capture()]
-        options = EmulatorOptions(crons=self.settings.crons, worker_clock=True)
+        options = EmulatorOptions(crons=self.settings.crons, worker_clock=True, record=None)
         session: Any = _Alone()
         emulator = Emulator(
             self.config,
@@ -291,11 +293,11 @@ class Wpy:
             try:
                 emulator.store.flush()
                 assert self._host is not None
+                await self._host.end_tasks()
                 for worker in emulator.workers.all():
                     process = getattr(worker.runtime, "process", None)
                     if process is not None:
                         process.kill("the test has ended")
-                await self._host.end_tasks()
                 await emulator.stop(0)
             finally:
                 emulator.close()
@@ -393,7 +395,9 @@ class Wpy:
             while not task.done():
                 news.clear()
                 waiting = asyncio.ensure_future(news.wait())
-                await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+                # While something sleeps it is looked at again: what it waits for beside the clock tells nobody.
+                again = _LOOK_S if self._hub is not None and self._hub.timers else None
+                await asyncio.wait((task, waiting), timeout=again, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 if not task.done() and await self._sleeps():
                     await self.session_clock.next()

@@ -60,6 +60,11 @@ def _line(event: Event) -> str | None:
     if kind == "cron.finished":
         failed = f" ({data['error']})" if data["error"] else ""
         return _at(event, f"cron {data['cron']} for {iso(data['scheduled_ms'])}: {data['outcome']}{failed}")
+    if kind in ("message.sent", "message.produced"):
+        bodies = [_body(message) for message in data.get("messages", ())]
+        return _at(event, f"sent to {data['queue']}: {_cut(', '.join(bodies), 200)}")
+    if kind == "batch.started":
+        return _at(event, f"batch of {data['queue']} begins: {len(data['messages'])} messages for {data['worker']}")
     if kind == "cron.fired":
         return None
     if kind == "chaos":
@@ -72,9 +77,14 @@ def _at(event: Event, text: str) -> str:
     return f"  {iso(event.at_ms)[11:].rstrip('Z'):<12} {text}"
 
 
-def _cut(text: Any) -> str:
+def _body(message: Any) -> str:
+    body, kind = getattr(message, "body", b""), getattr(message, "content_type", "bytes")
+    return body.decode("utf-8", "replace") if kind in ("json", "text") else f"{len(body)} bytes ({kind})"
+
+
+def _cut(text: Any, length: int = 1000) -> str:
     whole = str(text).rstrip("\n").replace("\n", "\n" + " " * 15)
-    return whole if len(whole) <= 1000 else whole[:1000] + "..."
+    return whole if len(whole) <= length else whole[:length] + "..."
 
 
 def _table(wpy: Wpy) -> str | None:

@@ -29,6 +29,12 @@ NOT_ASYNCIOS = (
     "Leave uvloop out of the tests that use wpy's fixtures."
 )
 
+#: Stands for the number of an event that has not begun yet.
+_LAST = 1 << 60
+
+#: For how many turns events are held while there is something else to do.
+_PATIENCE = 50
+
 #: Picks the event that goes on: given the numbers of those that could, returns the position of one.
 Choose = Callable[[list[int]], int]
 
@@ -77,6 +83,7 @@ class LoopHub:
 
     # The algorithms are those of the worker's own loop.
     block_on: Any = worker_loop.Hub.block_on
+    _prepare: Any = worker_loop.Hub._prepare
     _drop_cancelled_timers: Any = worker_loop.Hub._drop_cancelled_timers
     _turn: Any = worker_loop.Hub._run_once
 
@@ -97,20 +104,18 @@ class LoopHub:
         self.choose: Choose | None = None
         #: Called before each step, with the process it is in; True: the process is cut off here.
         self.cut: Callable[[int], bool] | None = None
+        #: Whether a binding has a call to answer: what waits for that does not wait for the clock.
+        self.is_asked: Callable[[], bool] = lambda: False
         self._held: deque[Any] = deque()
+        self._patience = 0
         self._time = loop.time
-        # As worker/loop.py's Hub.
-        self.depth = 0
-        self.turns = 0
-        self.waiting = False
-        self.may_block = True
-        self.flush: Callable[[], None] | None = None
-        self.on_unblocked: Callable[[], None] | None = None
-        self.on_error: Callable[[dict[str, Any]], None] | None = None
-        self.wait_time: Callable[[], float | None] | None = None
-        self._deferred: list[Any] = []
+        self._before_output: list[tuple[Any, Callable[[], None]]] = []
+        self._unsaved: list[tuple[Any, Callable[[], bool]]] = []
+        #: Makes the tasks of workers, when one of them has asked for it.
+        self.inner_factory: Any = None
         self._leave_event: Callable[[BaseException], None] | None = None
         self._undo: list[Callable[[], None]] = []
+        self._prepare()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loop, name)
@@ -121,6 +126,35 @@ class LoopHub:
     def _thread_id(self) -> int | None:
         """The loop's thread as seen from inside of an event; elsewhere nothing may block and nothing is special."""
         return self.loop._thread_id if logs.current_event.get() is not None else None
+
+    # Several workers share the loop: what one of them says of itself is added to what the others have said.
+
+    @property
+    def before_output(self) -> Callable[[], None] | None:
+        return self._all_before_output if self._before_output else None
+
+    @before_output.setter
+    def before_output(self, store: Callable[[], None] | None) -> None:
+        if store is not None:
+            self._before_output.append((current_process.get(), store))
+
+    def _all_before_output(self) -> None:
+        for process, store in self._before_output:
+            if process is None or not process.dead:
+                store()
+
+    @property
+    def unsaved(self) -> Callable[[], bool] | None:
+        return (lambda: any(one() for process, one in self._unsaved if not process.dead)) if self._unsaved else None
+
+    @unsaved.setter
+    def unsaved(self, ask: Callable[[], bool] | None) -> None:
+        if ask is not None:
+            self._unsaved.append((current_process.get(), ask))
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Of the tasks of workers; the test's own are made as before."""
+        self.inner_factory = factory
 
     @property
     def _timer_cancelled_count(self) -> int:
@@ -177,17 +211,24 @@ class LoopHub:
             event = context.get(logs.current_event)
             if process is not None and process.dead:
                 continue  # what belongs to a process that was cut off goes on no more
-            if event is None or handle._cancelled:
+            if handle._cancelled or process is None or (event is None and context is process.frames_context):
                 own.append(handle)
-            else:
-                steps.setdefault(event, []).append(handle)
+            else:  # an event that begins is known by its task's context only
+                steps.setdefault(event or id(context), []).append(handle)
         ready.extend(own)
         if not steps:
             return
-        events = list(steps)
+        self._patience = self._patience + 1 if own else 0
+        # What is not user code comes first, so that batches that can run at the same time do; and answers, or the order
+        # would depend on how long they take.
+        if self.is_asked() or 0 < self._patience < _PATIENCE:
+            for handles in steps.values():
+                self._held.extend(handles)
+            return
+        events = sorted(steps, key=lambda event: getattr(event, "id", _LAST))
         chosen = 0
         if self.choose is not None and len(events) > 1:
-            chosen = self.choose([event.id for event in events])
+            chosen = self.choose([getattr(event, "id", _LAST + place) for place, event in enumerate(events)])
         handle = steps[events[chosen]].pop(0)
         self.steps += 1
         process = handle._context.get(current_process)
@@ -205,7 +246,7 @@ class LoopHub:
     @property
     def quiet(self) -> bool:
         """Whether nothing goes on but what waits for the clock. Asked from within a step of the loop."""
-        return not self.loop._ready and not self._held and not self.threads
+        return not self.loop._ready and not self._held and not self.threads and not self.is_asked()
 
     def asleep(self, event: Any) -> bool:
         """Whether an event waits for a timer of its own."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from asyncio import events
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,9 @@ class Link:
         self._process = process
 
     def send(self, *frame: Any) -> None:
+        store = self._process.hub.before_output
+        if store is not None and not self._process.dead:
+            store()
         self._process.from_worker(frame)
 
     send_now = send
@@ -94,6 +96,9 @@ class LocalDispatcher(Dispatcher):
         finally:
             events._set_running_loop(None)
 
+    def _session_ms(self) -> int:
+        return self._host.clock.now_ms()
+
     def _load_module(self, spec: dict[str, Any]) -> ModuleType:
         return self._host.modules.load(spec)
 
@@ -105,22 +110,15 @@ class LocalProcess(WorkerProcess):
     """Looks to the runtime like a process that has said HELLO."""
 
     def __init__(self, host: Host, name: str, calls: Calls, log: LogSink, blocked: BlockedSink) -> None:
-        # Not super().__init__, which takes over an operating-system process.
-        self._calls, self._log, self._blocked = calls, log, blocked
-        self._loop = loop = host.hub.loop
+        super().__init__(None, calls, log, blocked)
         self._numbers = host.numbers
-        self.events: dict[int, PendingEvent] = {}
-        self._transport = None
-        self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self.ended: asyncio.Future[str] = loop.create_future()
-        self._expected_end: str | None = None
-        self.on_event_over: Callable[[], None] = lambda: None
         self.name = name
         self.dead = False
         self._host = host
         self._to_server: list[tuple[Any, ...]] = []
         self._server = host.context.copy()
-        self._worker = host.context.copy()
+        #: What frames are handed to the worker in; its events have copies.
+        self.frames_context = self._worker = host.context.copy()
         self._worker.run(current_process.set, self)
         self.link = Link(self)
         self.dispatcher = self._worker.run(LocalDispatcher, self, host)
@@ -142,6 +140,8 @@ class LocalProcess(WorkerProcess):
 
     def send(self, *frame: Any) -> None:
         """To the worker, in a turn of its own."""
+        if frame[0] in (frames.REPLY, frames.THROW):
+            self._host.unanswered.discard((self, frame[1]))
         if not self.dead:
             self._loop.call_soon(self._to_worker, frame, context=self._worker)
 
@@ -160,9 +160,10 @@ class LocalProcess(WorkerProcess):
     def _deliver(self) -> None:
         arrived, self._to_server = self._to_server, []
         for frame in arrived:
+            if frame[0] == frames.CALL and frame[3]:  # one of the session itself may wait for other events
+                self._host.unanswered.add((self, frame[1]))
             self._host.on_frame(self, frame)
-            self._received(frame)
-        self._calls.flush(self)
+        self.take(arrived)
         self._host.on_news()
 
     def _pause(self) -> None:
@@ -200,6 +201,7 @@ class LocalProcess(WorkerProcess):
         if self.dead:
             return
         self.dead = True
+        self._host.unanswered -= {call for call in self._host.unanswered if call[0] is self}
         self._host.bury(self)
         if not self.ended.done():
             self.ended.set_result(reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +53,9 @@ class Host:
         self.after_batch: Callable[[Batch, BatchOutcome], BatchOutcome] = lambda batch, outcome: outcome
         #: What went wrong that no outcome tells, for the test to fail with.
         self.troubles: list[str] = []
+        #: Calls of bindings that have no answer yet.
+        self.unanswered: set[tuple[LocalProcess, int]] = set()
+        hub.is_asked = lambda: bool(self.unanswered)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._buried: list[asyncio.Task[Any]] = []
 
@@ -61,13 +66,14 @@ class Host:
         """A task factory that keeps the tasks of workers apart from the test's own."""
 
         def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
-            task = (
-                before(loop, coroutine, **options)
-                if before is not None
-                else asyncio.Task(coroutine, loop=loop, **options)
-            )
             context = options.get("context")
             process = context.get(current_process) if context is not None else current_process.get()
+            factory = before if process is None or self.hub.inner_factory is None else self.hub.inner_factory
+            task = (
+                factory(loop, coroutine, **options)
+                if factory is not None
+                else asyncio.Task(coroutine, loop=loop, **options)
+            )
             if process is not None and isinstance(task, asyncio.Task):
                 task_of[task] = process
                 self._tasks.add(task)
@@ -89,7 +95,13 @@ class Host:
             if self._task_of.get(task) is process:
                 self._tasks.discard(task)
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
+                asyncio.tasks._unregister_task(task)  # or the loop's end would wait for it
                 self._buried.append(task)
+                coroutine: Any = task.get_coro()
+                if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                    with warnings.catch_warnings():  # nothing of it has run, and nothing does now
+                        warnings.simplefilter("ignore", RuntimeWarning)
+                        coroutine.close()
         self.hub.loop.call_soon(_nothing)
 
     async def end_tasks(self) -> None:

@@ -8,7 +8,8 @@ import itertools
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+import subprocess
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol, cast
 
 from wrangler_py.events.trace import Span, current_span, within
@@ -93,10 +94,13 @@ class PendingEvent:
 class WorkerProcess(asyncio.Protocol):
     """A connected worker process."""
 
-    def __init__(self, spawned: SpawnedProcess, calls: Calls, log: LogSink, blocked: BlockedSink) -> None:
-        self._popen = spawned.popen
-        self._sock: socket.socket | None = spawned.sock
-        self._token = spawned.token
+    _popen: subprocess.Popen[bytes]
+
+    def __init__(self, spawned: SpawnedProcess | None, calls: Calls, log: LogSink, blocked: BlockedSink) -> None:
+        """`spawned` None: there is no process of its own behind it (runtime/inprocess/)."""
+        self._sock: socket.socket | None = None
+        if spawned is not None:
+            self._popen, self._sock, self._token = spawned.popen, spawned.sock, spawned.token
         self._calls = calls
         self._log = log
         self._blocked = blocked
@@ -215,16 +219,20 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for frame in self._decoder.feed(data):
-                self._received(frame)
-            if self._returned:
-                self._look_at_tasks()
-            # Answers to sends leave within this very turn: a worker that sends one by one waits for each of them.
-            self._calls.flush(self)
+            self.take(self._decoder.feed(data))
             if self._out:
                 self._write()
         except (ValueError, EOFError, TypeError) as error:
             self.kill(f"broke the protocol: {error}")
+
+    def take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
+        """Frames that came together."""
+        for frame in arrived:
+            self._received(frame)
+        if self._returned:
+            self._look_at_tasks()
+        # Answers to sends leave within this very turn: a worker that sends one by one waits for each of them.
+        self._calls.flush(self)
 
     def _received(self, frame: tuple[Any, ...]) -> None:
         kind = frame[0]

@@ -180,6 +180,9 @@ class Hub(WebLoop):
         asyncio.SelectorEventLoop.__init__(self)
         self._hub = self
         self._thread_id = threading.get_ident()
+        self._prepare()
+
+    def _prepare(self) -> None:
         #: How many callers are blocked right now.
         self.depth = 0
         #: Turns so far, and whether the loop waits for something to do: what the watchdog looks at.
