@@ -104,7 +104,6 @@ class WorkerdHost:
         self._errors: dict[str, str] = {}
         self._crashes: list[float] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._said_old = False
 
     # Loading ------------------------------------------------------------------------------------------------------
 
@@ -151,15 +150,7 @@ class WorkerdHost:
         bundle = await build(config, out, self._esbuild, inline_map=self.options.inspector_port is not None)
         today = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date()
         accepted, warning = locate.accepted_date(config.compatibility_date, self._workerd, today)
-        warnings = [text for text in (warning, self._old_workerd()) if text]
-        return BuiltWorker(config, bundle, accepted, out, tuple(warnings))
-
-    def _old_workerd(self) -> str | None:
-        assert self._workerd is not None
-        if self._said_old:
-            return None
-        self._said_old = True
-        return locate.too_old(self._workerd)
+        return BuiltWorker(config, bundle, accepted, out, () if warning is None else (warning,))
 
     # Swapping -----------------------------------------------------------------------------------------------------
 

@@ -24,10 +24,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-#: The oldest workerd that wpy was tried with, by the date in its version.
-FLOOR = date(2025, 5, 1)
-#: A binary accepts compatibility dates up to this many days after its own [workerd: release process].
+#: The oldest workerd that wpy runs, by the date in its version: older ones have no structured logs.
+FLOOR = date(2025, 9, 1)
+#: A binary accepts compatibility dates up to this many days after its own (seen with 1.20260426.1 and 1.20261117.1);
+#: those of 2025 accept none (seen with 1.20250902.0).
 _DATES_AHEAD = 7
+_AHEAD_SINCE = date(2026, 1, 1)
 _VERSION_TIMEOUT_S = 20
 
 INSTALL = "npm install --save-dev workerd esbuild"
@@ -75,7 +77,14 @@ _ESBUILD = _Tool(
 
 def find_workerd(project: Path, environ: Mapping[str, str] | None = None) -> Binary:
     """Raises BinaryMissing."""
-    return _find(_WORKERD, project, os.environ if environ is None else environ)
+    workerd = _find(_WORKERD, project, os.environ if environ is None else environ)
+    built = build_date(workerd)
+    if built is not None and built < FLOOR:
+        raise BinaryMissing(
+            f"{workerd.path} is workerd {workerd.version}, and wpy needs one of {FLOOR} or later. Update it in the project:"
+            f"\n\n    {INSTALL}"
+        )
+    return workerd
 
 
 def find_esbuild(project: Path, environ: Mapping[str, str] | None = None) -> Binary:
@@ -252,7 +261,9 @@ def accepted_date(asked: str | None, workerd: Binary, today: date) -> tuple[str,
     # Without a date workerd's oldest behaviour is meant, as in production.
     asked = asked or "2021-11-02"
     built = build_date(workerd)
-    newest = today if built is None else min(today, built + timedelta(days=_DATES_AHEAD))
+    newest = today
+    if built is not None:
+        newest = min(today, built + timedelta(days=_DATES_AHEAD if built >= _AHEAD_SINCE else 0))
     if asked <= newest.isoformat():
         return asked, None
     why = (
@@ -261,11 +272,3 @@ def accepted_date(asked: str | None, workerd: Binary, today: date) -> tuple[str,
     return newest.isoformat(), (
         f"compatibility_date {asked} is newer than workerd {workerd.version} accepts; it runs with {newest} ({why})"
     )
-
-
-def too_old(workerd: Binary) -> str | None:
-    """A warning for a workerd that is older than any that wpy was tried with."""
-    built = build_date(workerd)
-    if built is None or built >= FLOOR:
-        return None
-    return f"workerd {workerd.version} is older than {FLOOR}, and wpy was not tried with it. Update it: {INSTALL}"

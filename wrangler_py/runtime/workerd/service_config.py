@@ -27,7 +27,7 @@ from wrangler_py.runtime.workerd.loopback import RESOURCE
 CONFIG = "config.capnp"
 DISPATCH_SOCKET = "dispatch"
 #: The compatibility date of wpy's own modules in workerd: one that the oldest workerd accepts.
-_SHIM_DATE = "2025-05-01"
+_SHIM_DATE = "2025-08-01"
 _INTERNET = "internet"
 _SMALL = "wpy-internal:small"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
