@@ -96,6 +96,17 @@ class D1Database(Closing):
             raise D1Error(d1_rules.NO_STATEMENTS)
         return self.query([(statement, ()) for statement in statements])
 
+    def read(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query of wpy's own, as SQLite has them, without D1's rules and limits. Raises apsw.Error."""
+        with self._own_work():
+            cursor = self._connection.execute(sql)
+        while True:
+            with self._own_work():
+                row = next(cursor, None)
+            if row is None:
+                return
+            yield row
+
     def size(self) -> int:
         """The size of the database in bytes."""
         with self._own_work():

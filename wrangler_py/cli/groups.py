@@ -17,6 +17,9 @@ _GROUPS = {
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
+    "kv": ("wrangler_py.cli.kv", "Local Workers KV: keys, in bulk, namespaces."),
+    "d1": ("wrangler_py.cli.d1", "Local D1 databases: run SQL, migrations, export."),
+    "r2": ("wrangler_py.cli.r2", "Local R2 buckets: put, get, delete, list objects."),
     "analytics-engine": (
         "wrangler_py.cli.small_bindings:analytics",
         "What Workers have written with writeDataPoint().",

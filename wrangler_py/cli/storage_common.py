@@ -1,0 +1,97 @@
+"""What `wpy kv`, `wpy d1` and `wpy r2` share: which resource is meant, its clock, and its errors told.
+
+The commands work on the state folder itself, whether or not a session runs on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wrangler_py.cli.output import CommandError, errors_told, printable
+
+if TYPE_CHECKING:
+    from wrangler_py.cli.state import Project
+    from wrangler_py.clock import Clock
+
+# As in cli/state.py, which is imported when a command runs.
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The config file; several times for several Workers."),
+]
+EnvOption = Annotated[str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config.")]
+PersistToOption = Annotated[
+    Path | None,
+    typer.Option("--persist-to", metavar="FOLDER", help="The folder of the state (.wpy/state beside the config)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _refuse_remote(wanted: bool) -> None:
+    if wanted:
+        raise typer.BadParameter("wpy works on this machine only. For what is on Cloudflare use wrangler --remote.")
+
+
+LocalOption = Annotated[
+    bool, typer.Option("--local", help="Use the local state. It always does; the option is wrangler's.")
+]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview", help="Use the preview resource. Local runs always do; the option is wrangler's.")
+]
+RemoteOption = Annotated[
+    bool, typer.Option("--remote", callback=_refuse_remote, help="Refused: wpy works on this machine only.")
+]
+
+
+def project_of(configs: Sequence[Path] | None, env: str | None, persist_to: Path | None) -> Project:
+    """See cli/state.find_project."""
+    from wrangler_py.cli.state import find_project
+
+    return find_project(configs, env, persist_to)
+
+
+def clock_of(project: Project) -> Clock:
+    """The clock of a session that runs on the state, else the wall clock. Raises StateError."""
+    from wrangler_py.cli.queues_access import session_clock
+    from wrangler_py.cli.state import reading
+
+    with reading(project.folder) as store:
+        return session_clock(store, None)
+
+
+@contextlib.contextmanager
+def told(path: Path | None = None) -> Iterator[None]:
+    """Errors as messages for the user. `path`: what could not be used when a file or a database fails."""
+    with errors_told():
+        try:
+            yield
+        except (sqlite3.Error, OSError) as problem:
+            raise CommandError(_unusable(path, problem)) from problem
+        except Exception as problem:
+            if type(problem).__module__ == "apsw":
+                raise CommandError(_unusable(path, problem)) from problem
+            raise
+
+
+def _unusable(path: Path | None, problem: Exception) -> str:
+    reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+    where = getattr(problem, "filename", None) or path
+    return f"{where} cannot be used: {reason}" if where else reason
+
+
+def names(items: Iterable[str]) -> str:
+    """Names for a sentence: "A, B" or "none"."""
+    return ", ".join(printable(item) for item in dict.fromkeys(items)) or "none"
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """The content of a file that the user named. Raises CommandError."""
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise CommandError(f'Unable to read {what} "{path}": {problem.strerror}.') from problem
