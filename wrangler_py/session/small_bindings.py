@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.bindings.cache import CacheStore
+from wrangler_py.bindings.cache_answers import answer_to
 from wrangler_py.bindings.ratelimit import RateLimiter
 from wrangler_py.bindings.small_state import SmallState
 from wrangler_py.clock import Clock
@@ -113,11 +115,28 @@ class _EmailHandler:
         return message_id
 
 
+class _CacheHandler:
+    def __init__(self, clock: Clock) -> None:
+        self._cache = CacheStore(clock)
+
+    async def call(self, method: str, args: tuple[Any, ...], context: CallContext) -> Any:
+        operation, name, url, *rest = args
+        if operation == "match":
+            found = self._cache.match(name, url)
+            return None if found is None else answer_to(rest[0], found)
+        if operation == "delete":
+            return self._cache.delete(name, url)
+        status, headers, body = rest
+        self._cache.put(name, url, status, tuple(headers), body)
+        return None
+
+
 def small_handlers(
     state: SmallState, clock: Clock, events: EventLog, assets: SiteAssets, config: Callable[[str], WorkerConfig]
 ) -> dict[str, BindingHandler]:
     """The handlers by kind (binding_specs.py). `config` gives the config of a worker, by name, as it is now."""
     return {
+        "cache": _CacheHandler(clock),
         "assets": _AssetsHandler(assets, config),
         "ratelimit": _RateLimitHandler(clock),
         "analytics": _AnalyticsHandler(state, clock),

@@ -33,7 +33,7 @@ class CallContext:
     #: The number of the event that it was made in; 0 outside of one.
     event: int
     process: WorkerProcess
-    #: Where a REPLY's streams are kept for the worker to read.
+    #: `add(iterator)` gives a number that a REPLY may name, for the worker to read (rpc.Exports.server_stream).
     streams: Streams
 
 
@@ -82,10 +82,11 @@ class BindingCalls:
         self, process: WorkerProcess, call: int, event: int, binding: str, method: str, args: tuple[Any, ...]
     ) -> None:
         """Answer a call with REPLY or THROW, now or when its work is done."""
-        if not binding:
+        if not binding and method not in self._handlers:
             self._session.call(process, call, method, args)
             return
-        spec = self._bindings.get(binding)
+        # What every worker has without a binding (the Cache API) has a handler under the method's own name.
+        spec = self._bindings.get(binding) if binding else {"kind": method}
         kind = "" if spec is None else spec["kind"]
         handler = self._handlers.get(kind)
         if spec is None or (kind != "queue" and handler is None):

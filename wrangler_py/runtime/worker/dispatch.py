@@ -109,6 +109,7 @@ class Dispatcher:
             install.configure(self._flags, flags, spec.get("compatibility_date"))
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
             self._origin = spec.get("origin", 0)
+            self._helper.call = self.call
             self._env = self._helper.env = env.make_env(spec, self.call, self.exports, lambda: self._objects)
             module = self._load_module(spec)
             durable_classes = self._define_objects(spec, module)

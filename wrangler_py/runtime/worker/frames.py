@@ -90,6 +90,8 @@ SESSION CALLS, by method, with args and REPLY value:
     "rpc" (origin, number, path, args)        a stub that the process `origin` keeps: as "invoke"
     "retain", "release" (origin, number)      a stub has one holder more, or less: None
     "read" (stream,)                          the next bytes of a stream that a REPLY named, b"" at its end
+    "cache" (operation, cache, url, ...)      the Cache API: "match" -> (status, headers, body) or None, "put" -> None,
+                                              "delete" -> bool
     "unread" (stream,)                        nobody reads it any more: None
 
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),

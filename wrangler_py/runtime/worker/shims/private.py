@@ -26,11 +26,12 @@ class CompatFlags(ModuleType):
 
 
 class EntrypointHelper(ModuleType):
-    """`_pyodide_entrypoint_helper`. `env` and `wait_until` are set when a worker is loaded."""
+    """`_pyodide_entrypoint_helper`. `env`, `call` and `wait_until` are set when a worker is loaded."""
 
     def __init__(self) -> None:
         super().__init__("_pyodide_entrypoint_helper")
         self.env: Any = make_object({})
+        self.call: Callable[..., Any] = _no_session
         self.wait_until: Callable[[Any], None] = lambda awaitable: None
         self.cloudflareWorkersModule = CloudflareWorkers.new(self)
         self.cloudflareSocketsModule = make_object({"connect": Function.new(_no_sockets, "connect")})
@@ -57,6 +58,10 @@ class EntrypointHelper(ModuleType):
             yield
         finally:
             self.env = before
+
+
+def _no_session(*_args: Any) -> Any:
+    raise_js("Error", "no session serves this process")
 
 
 def _no_sockets(*_args: Any) -> Any:

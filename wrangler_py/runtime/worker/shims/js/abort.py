@@ -18,6 +18,12 @@ class Event(JsProxy):
         self.__dict__["defaultPrevented"] = True
 
 
+class CustomEvent(Event):
+    def __init__(self, kind: str, init: Any = None, **fields: Any) -> None:
+        super().__init__(kind, init)
+        self.__dict__["detail"] = fields.get("detail", option(init, "detail"))
+
+
 class EventTarget(JsProxy):
     def __init__(self) -> None:
         self._listeners: dict[str, list[tuple[Any, bool]]] = {}

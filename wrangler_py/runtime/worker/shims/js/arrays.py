@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cmp_to_key
 from typing import Any
 
+from .array_methods import ArrayMethods
 from .core import JsProxy, raise_js
 
 
@@ -47,9 +47,15 @@ class JsArray(JsIterable):
     __module__ = "pyodide.ffi"
 
 
-class Array(JsArray):
+class Array(ArrayMethods, JsArray):
     __slots__ = ("_items",)
     _items: list[Any]
+
+    def _same(self, items: list[Any]) -> Array:
+        return make_array(items)
+
+    def _list(self) -> list[Any]:
+        return list(self._items)
 
     def __init__(self, *items: Any) -> None:
         if len(items) == 1 and isinstance(items[0], (int, float)) and not isinstance(items[0], bool):
@@ -177,9 +183,6 @@ class Array(JsArray):
         self._items[:0] = values
         return len(self._items)
 
-    def at(self, index: int) -> Any:
-        return self._items[index] if -len(self._items) <= index < len(self._items) else None
-
     def slice(self, start: int | None = None, end: int | None = None) -> Array:
         return make_array(self._items[start:end])
 
@@ -203,48 +206,8 @@ class Array(JsArray):
 
         return separator.join("" if item is None or item is jsnull else js_string(item) for item in self._items)
 
-    def includes(self, value: Any) -> bool:
-        return value in self._items
-
-    def indexOf(self, value: Any, start: int = 0) -> int:
-        try:
-            return self._items.index(value, start)
-        except ValueError:
-            return -1
-
     def entries(self) -> JsIterator:
         return JsIterator.new(make_array([index, item]) for index, item in enumerate(self._items))
-
-    def forEach(self, call: Callable) -> None:
-        for index, item in enumerate(list(self._items)):
-            call(item, index, self)
-
-    def map(self, call: Callable) -> Array:
-        return make_array([call(item, index, self) for index, item in enumerate(list(self._items))])
-
-    def filter(self, call: Callable) -> Array:
-        return make_array([item for index, item in enumerate(list(self._items)) if call(item, index, self)])
-
-    def find(self, call: Callable) -> Any:
-        return next((item for index, item in enumerate(self._items) if call(item, index, self)), None)
-
-    def findIndex(self, call: Callable) -> int:
-        return next((index for index, item in enumerate(self._items) if call(item, index, self)), -1)
-
-    def some(self, call: Callable) -> bool:
-        return any(call(item, index, self) for index, item in enumerate(self._items))
-
-    def every(self, call: Callable) -> bool:
-        return all(call(item, index, self) for index, item in enumerate(self._items))
-
-    def reduce(self, call: Callable, *initial: Any) -> Any:
-        items = list(enumerate(self._items))
-        if not initial and not items:
-            raise_js("TypeError", "Reduce of empty array with no initial value")
-        value = initial[0] if initial else items.pop(0)[1]
-        for index, item in items:
-            value = call(value, item, index, self)
-        return value
 
     def flat(self, depth: int = 1) -> Array:
         flat: list[Any] = []
@@ -252,15 +215,24 @@ class Array(JsArray):
             flat.extend(item.flat(depth - 1)._items if isinstance(item, Array) and depth > 0 else [item])
         return make_array(flat)
 
+    def flatMap(self, call: Callable) -> Array:
+        return self.map(call).flat()
+
+    def toSpliced(self, start: int, count: int | None = None, *values: Any) -> Array:
+        made = make_array(list(self._items))
+        made.splice(start, count, *values)
+        return made
+
+    def values(self) -> JsIterator:
+        return JsIterator.new(iter(self._items))
+
     def fill(self, value: Any, start: int = 0, end: int | None = None) -> Array:
         for index in range(*slice(start, end).indices(len(self._items))):
             self._items[index] = value
         return self
 
     def sort(self, compare: Callable | None = None) -> Array:
-        from .convert import js_string
-
-        self._items.sort(key=cmp_to_key(compare) if compare else js_string)
+        self._items[:] = self._sorted(compare)
         return self
 
 

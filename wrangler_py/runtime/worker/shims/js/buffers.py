@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .array_methods import ArrayMethods
 from .arrays import JsArray, JsIterator, make_array
 from .core import JsClass, JsProxy, raise_js
 
@@ -50,7 +51,9 @@ class JsBuffer(JsProxy):
         """Overwrite this buffer with the bytes of a Python buffer of the same size."""
         data = memoryview(source).cast("B")
         if len(data) != len(self._memory()):
-            raise ValueError(f"cannot assign {len(data)} bytes to a buffer of {len(self._memory())}")
+            raise ValueError(
+                f"cannot assign to TypedArray of length {len(data)} from buffer of length {len(self._memory())}"
+            )
         self._writable()[:] = data
 
     def assign_to(self, target: Any) -> None:
@@ -131,10 +134,28 @@ class BufferView(JsBuffer):
         return bytes(self._memory())
 
 
-class TypedArray(BufferView, JsArray):
+class TypedArray(ArrayMethods, BufferView, JsArray):
     """One of the typed arrays; `_format` is its item in the language of `struct`."""
 
     __slots__ = ()
+
+    def _same(self, items: list[Any]) -> Any:
+        return type(self).new(make_array(items))
+
+    def _sorted(self, compare: Callable | None) -> list[Any]:
+        return super()._sorted(compare) if compare else sorted(self)
+
+    def sort(self, compare: Callable | None = None) -> Any:
+        self.set(make_array(self._sorted(compare)))
+        return self
+
+    def reverse(self) -> None:
+        """Pyodide gives it the meaning of a MutableSequence's, which returns nothing."""
+        self.set(make_array(list(self)[::-1]))
+
+    def values(self) -> JsIterator:
+        return JsIterator.new(iter(self))
+
     _format = "B"
     BYTES_PER_ELEMENT = 1
 

@@ -104,6 +104,8 @@ class JsDoubleProxy(JsProxy):
         target = self._target
         if isinstance(target, dict) and name in target:
             return target[name]
+        if name == "length" and hasattr(target, "__len__"):
+            return len(target)
         return getattr(target, name)
 
     def __getitem__(self, key: Any) -> Any:
@@ -314,6 +316,8 @@ def to_py(obj: Any, *, depth: int = -1, default_converter: Callable | None = Non
 
 def _from_entries(entries: Any = None) -> Any:
     """`Object.fromEntries(iterable)`."""
+    if isinstance(entries, Map):
+        entries = entries._entries()
     return make_object({js_string(pair[0]): pair[1] for pair in entries})
 
 

@@ -334,6 +334,23 @@ ERRORS: dict[str, Any] = {"Error": JsException} | {
 }
 
 
+class AggregateError(JsException):
+    """`new AggregateError(errors, message)`."""
+
+    _js_name = "AggregateError"
+    __module__ = "pyodide.ffi"
+
+    @classmethod
+    def new(cls, *args: Any, **keywords: Any) -> Any:
+        errors, *rest = args or ((),)
+        made = super().new(*rest, **keywords)
+        made.errors = _array(list(errors))
+        return made
+
+
+ERRORS["AggregateError"] = AggregateError
+
+
 def js_error(name: str, message: str) -> JsException:
     """An error of JavaScript's kind `name`; names that are no constructor's are DOMException's."""
     kind = ERRORS.get(name)

@@ -7,14 +7,16 @@ import os
 import uuid
 from typing import Any
 
+from . import subtle_keys as keys
 from .buffers import BufferView, TypedArray, bytes_of, make_buffer
 from .convert import js_string, unwrap
 from .core import JsProxy, js_error, option, raise_js
-from .promise import settled
+from .promise import js_async, settled
+from .subtle_keys import CryptoKey
 
 #: crypto.getRandomValues fills at most this many bytes (https://w3c.github.io/webcrypto/#Crypto-method-getRandomValues).
 _MAX_RANDOM = 65536
-_DIGESTS = {"SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512", "MD5": "md5"}
+_DIGESTS = keys.HASHES
 
 
 class Crypto(JsProxy):
@@ -72,11 +74,46 @@ class SubtleCrypto(JsProxy):
             raise_js("TypeError", "Input buffers must have the same byte length")
         return hmac.compare_digest(first, second)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("encrypt", "decrypt", "sign", "verify", "generateKey", "importKey", "exportKey", "deriveBits"):
-            raise_js("NotSupportedError", f"wpy does not emulate crypto.subtle.{name}; use a Python library instead.")
-        raise AttributeError(name)
+    @js_async
+    async def importKey(self, form: Any, data: Any, algorithm: Any, extractable: Any, usages: Any) -> Any:
+        return keys.import_key(js_string(form), unwrap(data), unwrap(algorithm), extractable, usages)
+
+    @js_async
+    async def exportKey(self, form: Any, key: Any) -> Any:
+        return keys.export_key(js_string(form), key)
+
+    @js_async
+    async def generateKey(self, algorithm: Any, extractable: Any, usages: Any) -> Any:
+        return keys.generate_key(unwrap(algorithm), extractable, usages)
+
+    @js_async
+    async def sign(self, algorithm: Any, key: Any, data: Any) -> Any:
+        return make_buffer(keys.sign(unwrap(algorithm), key, data))
+
+    @js_async
+    async def verify(self, algorithm: Any, key: Any, signature: Any, data: Any) -> bool:
+        return keys.verify(unwrap(algorithm), key, signature, data)
+
+    @js_async
+    async def encrypt(self, algorithm: Any, key: Any, data: Any) -> Any:
+        return make_buffer(keys.cipher(unwrap(algorithm), key, data, encrypt=True))
+
+    @js_async
+    async def decrypt(self, algorithm: Any, key: Any, data: Any) -> Any:
+        return make_buffer(keys.cipher(unwrap(algorithm), key, data, encrypt=False))
+
+    @js_async
+    async def deriveBits(self, algorithm: Any, key: Any, length: Any) -> Any:
+        return make_buffer(keys.derive_bits(unwrap(algorithm), key, length))
+
+    @js_async
+    async def deriveKey(self, algorithm: Any, key: Any, kind: Any, extractable: Any, usages: Any) -> Any:
+        bits = option(unwrap(kind), "length") or 256
+        secret = keys.derive_bits(unwrap(algorithm), key, bits, "deriveKey")
+        return keys.import_key("raw", make_buffer(secret), unwrap(kind), extractable, usages)
 
 
 _subtle = SubtleCrypto.new()
 crypto = Crypto.new()
+
+__all__ = ["Crypto", "CryptoKey", "SubtleCrypto", "crypto"]

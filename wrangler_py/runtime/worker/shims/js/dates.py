@@ -123,6 +123,24 @@ class Date(JsProxy):
         day, month = _DAYS[(at.weekday() + 1) % 7], _MONTHS[at.month - 1]
         return f"{day}, {at.day:02d} {month} {at.year:04d} {at:%H:%M:%S} GMT"
 
+    def toDateString(self) -> str:
+        return self.toString() if self._time != self._time else self.toString()[:15]
+
+    def toTimeString(self) -> str:
+        return self.toString() if self._time != self._time else self.toString()[16:]
+
+    def toLocaleDateString(self, *_options: Any) -> str:
+        """As in the locale en-US, the only one of Cloudflare's runtime."""
+        at = self._local()
+        return f"{at.month}/{at.day}/{at.year}"
+
+    def toLocaleTimeString(self, *_options: Any) -> str:
+        at = self._local()
+        return f"{at.hour % 12 or 12}:{at:%M:%S} {'AM' if at.hour < 12 else 'PM'}"
+
+    def toLocaleString(self, *_options: Any) -> str:
+        return f"{self.toLocaleDateString()}, {self.toLocaleTimeString()}"
+
     def toString(self) -> str:
         if self._time != self._time:
             return "Invalid Date"

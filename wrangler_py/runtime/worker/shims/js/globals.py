@@ -15,28 +15,34 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 #: Module of this package by the names that it defines.
 _HOME = {
-    "abort": ("AbortController", "AbortSignal", "Event", "EventTarget"),
+    "abort": ("AbortController", "AbortSignal", "CustomEvent", "Event", "EventTarget"),
     "arrays": ("Array",),
     "blob": ("Blob", "File"),
     "buffers": ("ArrayBuffer", "DataView"),
     "collections": ("Map", "Set"),
+    "caches": ("Cache", "CacheStorage", "caches"),
+    "compression": ("CompressionStream", "DecompressionStream", "TextDecoderStream", "TextEncoderStream"),
     "console": ("console",),
     "core": ("Function",),
-    "crypto": ("crypto",),
+    "crypto": ("Crypto", "CryptoKey", "SubtleCrypto", "crypto"),
     "dates": ("Date",),
     "encoding": ("TextDecoder", "TextEncoder", "atob", "btoa"),
     "formdata": ("FormData",),
     "headers": ("Headers",),
+    "html_rewriter": ("HTMLRewriter",),
     "jsjson": ("JSON",),
     "network": ("fetch",),
     "objects": ("BigInt", "Boolean", "Number", "Object", "RegExp", "String", "WeakRef"),
     "promise": ("Promise",),
+    "reflect": ("Proxy", "Reflect", "Symbol", "WeakMap", "WeakSet", "process"),
     "request": ("Request",),
     "response": ("Response",),
     "streams": ("ReadableStream", "ReadableStreamDefaultReader"),
     "timers": ("clearInterval", "clearTimeout", "queueMicrotask", "setInterval", "setTimeout"),
     "url": ("URL", "URLSearchParams"),
     "writable": (
+        "ByteLengthQueuingStrategy",
+        "CountQueuingStrategy",
         "FixedLengthStream",
         "IdentityTransformStream",
         "TransformStream",
@@ -113,7 +119,7 @@ def _function(name: str, call: Any) -> Any:
     return Function.new(call, name)
 
 
-def _parse_int(text: Any = None, radix: Any = None) -> Any:
+def parse_int(text: Any = None, radix: Any = None) -> Any:
     from .convert import js_string
 
     found = _LEADING_INT.match(js_string(text))
@@ -130,7 +136,7 @@ def _parse_int(text: Any = None, radix: Any = None) -> Any:
     return math.nan if not digits else -value if found[1] == "-" else value
 
 
-def _parse_float(text: Any = None) -> Any:
+def parse_float(text: Any = None) -> Any:
     from .convert import js_string
     from .numbers import from_js
 
@@ -220,6 +226,12 @@ def _scheduler() -> Any:
     return make_object({"wait": _function("wait", wait)})
 
 
+def _eval(*_code: Any) -> Any:
+    from .core import raise_js
+
+    raise_js("EvalError", "Code generation from strings disallowed for this context")
+
+
 def _report_error(error: Any = None) -> None:
     from .promise import as_exception
     from .timers import _report
@@ -239,14 +251,15 @@ _SIMPLE: dict[str, Any] = {
     "navigator": _navigator,
     "scheduler": _scheduler,
     "structuredClone": _structured_clone,
-    "parseInt": lambda: _function("parseInt", _parse_int),
-    "parseFloat": lambda: _function("parseFloat", _parse_float),
+    "parseInt": lambda: _function("parseInt", parse_int),
+    "parseFloat": lambda: _function("parseFloat", parse_float),
     "isNaN": lambda: _function("isNaN", _is_nan),
     "isFinite": lambda: _function("isFinite", _is_finite),
     "encodeURIComponent": lambda: _function("encodeURIComponent", _encoder(_COMPONENT_SAFE)),
     "encodeURI": lambda: _function("encodeURI", _encoder(_URI_SAFE)),
     "decodeURIComponent": lambda: _function("decodeURIComponent", _decode),
     "decodeURI": lambda: _function("decodeURI", _decode),
+    "eval": lambda: _function("eval", _eval),
     "reportError": lambda: _function("reportError", _report_error),
 }
 

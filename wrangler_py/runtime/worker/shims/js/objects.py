@@ -10,7 +10,18 @@ from .arrays import Array, make_array
 from .buffers import ArrayBuffer, BufferView, make_buffer
 from .collections import Map, Set
 from .convert import js_string, js_typeof, object_from_entries, unwrap
-from .core import Function, JsCallable, JsException, JsObject, JsProxy, jsnull, make_object, own_entries, raise_js
+from .core import (
+    Function,
+    JsCallable,
+    JsException,
+    JsObject,
+    JsProxy,
+    jsnull,
+    make_object,
+    option,
+    own_entries,
+    raise_js,
+)
 from .dates import Date
 from .numbers import JsBigInt, from_js, to_number
 
@@ -72,12 +83,36 @@ class ObjectConstructor(_Constructor):
         return left is right or (not isinstance(left, JsProxy) and left == right)
 
     def freeze(self, value: Any) -> Any:
+        """Kept in mind for `isFrozen`; writing to it is not prevented."""
+        if isinstance(value, JsProxy):
+            _frozen[id(value)] = value
         return value
 
     seal = freeze
+    preventExtensions = freeze
 
-    def isFrozen(self, _value: Any) -> bool:
-        return False
+    def isFrozen(self, value: Any) -> bool:
+        return not isinstance(value, JsProxy) or id(value) in _frozen
+
+    isSealed = isFrozen
+
+    def isExtensible(self, value: Any) -> bool:
+        return not self.isFrozen(value)
+
+    def groupBy(self, items: Any, call: Any) -> Any:
+        groups: dict[str, Any] = {}
+        for index, item in enumerate(items):
+            groups.setdefault(js_string(call(item, index)), make_array([])).push(item)
+        return make_object(groups)
+
+    def defineProperty(self, target: Any, name: Any, descriptor: Any) -> Any:
+        getter = option(descriptor, "get")
+        setattr(target, js_string(name), getter() if getter is not None else option(descriptor, "value"))
+        return target
+
+
+#: What was frozen, by id.
+_frozen: dict[int, Any] = {}
 
 
 class StringConstructor(_Constructor):
@@ -115,6 +150,19 @@ class NumberConstructor(_Constructor):
     def isNaN(self, value: Any) -> bool:
         return isinstance(value, float) and value != value
 
+    def isFinite(self, value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) != float("inf")
+
+    def parseFloat(self, text: Any = None) -> Any:
+        from .globals import parse_float
+
+        return parse_float(text)
+
+    def parseInt(self, text: Any = None, radix: Any = None) -> Any:
+        from .globals import parse_int
+
+        return parse_int(text, radix)
+
 
 class BooleanConstructor(_Constructor):
     _call_name = "Boolean"
@@ -148,6 +196,7 @@ class RegExp(JsProxy):
     def __init__(self, pattern: Any, flags: Any = "") -> None:
         self.source = js_string(pattern)
         self.flags = js_string(flags or "")
+        self.lastIndex = 0
         letters = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
         options = sum((letters[flag] for flag in self.flags if flag in letters), re.NOFLAG)
         try:
@@ -155,15 +204,44 @@ class RegExp(JsProxy):
         except re.error as error:
             raise_js("SyntaxError", f"Invalid regular expression: /{self.source}/{self.flags}: {error}")
 
+    @property
+    def global_(self) -> bool:
+        return "g" in self.flags
+
     def test(self, text: Any) -> bool:
-        return self._compiled.search(js_string(text)) is not None
+        return self.exec(text) is not jsnull
 
     def exec(self, text: Any) -> Any:
-        found = self._compiled.search(js_string(text))
-        return jsnull if found is None else make_array([found[0], *found.groups()])
+        sticky = "g" in self.flags or "y" in self.flags
+        given = js_string(text)
+        search = self._compiled.match if "y" in self.flags else self._compiled.search
+        found = search(given, self.lastIndex if sticky else 0)
+        if sticky:
+            self.lastIndex = 0 if found is None else found.end()
+        if found is None:
+            return jsnull
+        made = RegExpMatch.new(found[0], *found.groups())
+        made.match = found
+        return made
 
     def toString(self) -> str:
         return f"/{self.source}/{self.flags}"
+
+
+class RegExpMatch(Array):
+    """What `exec` finds: the match, its groups, and `groups` by name. (`index` is an array's method in Pyodide too.)"""
+
+    __slots__ = ("match",)
+    _js_name = "Array"
+
+    @property
+    def input(self) -> str:
+        return self.match.string
+
+    @property
+    def groups(self) -> Any:
+        named = self.match.groupdict()
+        return make_object(dict(named)) if named else None
 
 
 class WeakRef(JsProxy):

@@ -384,7 +384,8 @@ class URLSearchParams(JsMap):
         return []
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([make_array([name, value]) for name, value in self._list])
+        """The names, as of anything that has `get`, `has` and `size`; JavaScript's pairs are in `entries()`."""
+        return iter([name for name, _ in self._list])
 
     def __len__(self) -> int:
         return len(self._list)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from .buffers import bytes_of
 from .convert import unwrap
 from .core import JsProxy, js_error, make_object, merged, option, raise_js
 from .numbers import MAX_SAFE_INTEGER, to_number
@@ -220,14 +221,43 @@ class IdentityTransformStream(TransformStream):
 class FixedLengthStream(IdentityTransformStream):
     """Bytes only, and as many as it was made for: what R2 takes as a body."""
 
-    __slots__ = ()
+    __slots__ = ("_left",)
 
     def __init__(self, length: Any = None, *_ignored: Any) -> None:
         super().__init__()
         number = to_number(0 if length is None else length)
         if not (isinstance(number, int) or number.is_integer()) or not 0 <= number <= MAX_SAFE_INTEGER:
             raise_js("TypeError", "FixedLengthStream requires an integer expected length less than 2^53.")
-        self._readable._length = int(number)
+        self._readable._length = self._left = int(number)
+        write, close = self._writable._write, self._writable._close
+
+        def counted(chunk: Any) -> Any:
+            self._left -= len(bytes_of(chunk) or b"")
+            if self._left < 0:
+                raise_js("TypeError", "Attempt to write too many bytes through a FixedLengthStream.")
+            return write(chunk)
+
+        async def ended() -> None:
+            if self._left > 0:
+                error = js_error("TypeError", "FixedLengthStream did not see all expected bytes before close().")
+                self._readable._set_error(error)
+                raise error
+            await close()
+
+        self._writable._write, self._writable._close = counted, ended
+
+
+class CountQueuingStrategy(JsProxy):
+    def __init__(self, init: Any = None, **keywords: Any) -> None:
+        self.__dict__["highWaterMark"] = option(merged(init, keywords), "highWaterMark")
+
+    def size(self, *_chunk: Any) -> int:
+        return 1
+
+
+class ByteLengthQueuingStrategy(CountQueuingStrategy):
+    def size(self, *chunk: Any) -> int:
+        return chunk[0].byteLength if chunk else 0
 
 
 class TransformStreamDefaultController(JsProxy):
