@@ -3,7 +3,8 @@
  * the page, which is read again when the session was started anew.
  */
 
-const BASE = new URL("./api/", document.baseURI).pathname;
+const ROOT = new URL("./", import.meta.url).pathname;
+const BASE = ROOT + "api/";
 const meta = (/** @type {string} */ name) => document.querySelector(`meta[name="wpy-${name}"]`)?.getAttribute("content") ?? "";
 
 export const session = { token: meta("token"), readonly: meta("readonly") === "true", version: meta("version") };
@@ -68,7 +69,7 @@ export async function post(path, body = {}) {
 /** Read the token out of the page as it is served now. Returns whether it is another one. */
 export async function renewToken() {
   try {
-    const text = await (await fetch(new URL("./", document.baseURI), { cache: "no-store", credentials: "omit" })).text();
+    const text = await (await fetch(ROOT, { cache: "no-store", credentials: "omit" })).text();
     const page = new DOMParser().parseFromString(text, "text/html");
     const token = page.querySelector('meta[name="wpy-token"]')?.getAttribute("content") ?? "";
     session.readonly = page.querySelector('meta[name="wpy-readonly"]')?.getAttribute("content") === "true";

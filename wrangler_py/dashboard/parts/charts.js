@@ -87,7 +87,7 @@ export function Chart({ title, fromMs, bucketMs, series, kind = "lines", unit = 
   const last = (s) => s.values.findLast((v) => v !== null && v !== undefined);
   const words = `${title}. ${series.map((s) => `${s.name}: latest ${last(s) === undefined ? "none" : unit(last(s))}, highest ${unit(Math.max(0, ...s.values.map((v) => v ?? 0)))}`).join("; ")}`;
   return html`<figure class="chart" ref=${box}>
-    <figcaption class="row wrap"><h3>${title}</h3><span class="grow"></span>
+    <figcaption class="row wrap"><h2 class="minor">${title}</h2><span class="grow"></span>
       ${series.map((s) => html`<span class="legend"><svg width="12" height="10" aria-hidden="true"><path d="M0 5h12" stroke=${s.color} stroke-width=${kind === "bars" ? 8 : 2.5} stroke-dasharray=${s.dash} /></svg>${s.name}${at >= 0 && html` <b>${s.values[at] == null ? "–" : unit(s.values[at])}</b>`}</span>`)}
       <span class="soft small chart-at">${at >= 0 ? clockTime(fromMs + at * bucketMs) : ""}</span>
     </figcaption>

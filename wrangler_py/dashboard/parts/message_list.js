@@ -119,7 +119,12 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
     ]);
   };
 
-  const known = useMemo(() => ({ queues: (o?.queues ?? []).map((x) => x.name), paths: pathsIn(rows.slice(0, 200).map((r) => r.preview ?? "")) }), [o?.queues?.length, rows.length, q]);
+  // What completes: kept while a search that finds nothing is being typed.
+  const seenPaths = useRef(new Map());
+  const known = useMemo(() => {
+    if (rows.length) seenPaths.current = pathsIn(rows.slice(0, 200).map((r) => r.preview ?? ""));
+    return { queues: (o?.queues ?? []).map((x) => x.name), paths: seenPaths.current };
+  }, [o?.queues?.length, rows.length, q]);
   const click = (index, event) => {
     if (event.shiftKey && (event.preventDefault(), true)) return pickTo(index);
     if (event.ctrlKey || event.metaKey) return toggle(index);

@@ -8,7 +8,13 @@ import { Icon } from "./icons.js";
  * @param {{value: string, onChange: (q: string) => void, known: {queues: string[], paths: Map<string, Set<string>>}, placeholder: string, error?: string | null}} props
  */
 export function SearchBox({ value, onChange, known, placeholder, error }) {
-  const [text, setText] = useState(value);
+  const [text, show] = useState(value);
+  // What the box holds, also before it is drawn again.
+  const latest = useRef(value);
+  const setText = (next) => {
+    latest.current = next;
+    show(next);
+  };
   const [offers, setOffers] = useState({ start: 0, list: [] });
   const [at, setAt] = useState(-1);
   const [focused, setFocused] = useState(false);
@@ -67,7 +73,7 @@ export function SearchBox({ value, onChange, known, placeholder, error }) {
     <${Icon} name="search" />
     <input ref=${input} class="input" type="text" role="combobox" aria-expanded=${String(open)} aria-controls="search-offers" aria-autocomplete="list" aria-activedescendant=${at >= 0 ? `offer-${at}` : undefined}
       aria-label="Search messages" aria-invalid=${error ? "true" : undefined} title=${error ?? undefined} placeholder=${placeholder} value=${text} autocomplete="off" spellcheck=${false} autocapitalize="off"
-      onInput=${typed} onKeyDown=${keys} onFocus=${() => (setFocused(true), offer(text))} onBlur=${() => (setFocused(false), tell(text, 0))} />
+      onInput=${typed} onKeyDown=${keys} onFocus=${() => (setFocused(true), offer(text))} onBlur=${() => (setFocused(false), tell(latest.current, 0))} />
     ${text ? html`<button type="button" class="btn quiet icon small" aria-label="Clear the search" onClick=${() => (setText(""), tell("", 0))}><${Icon} name="x" size=${14} /></button>` : html`<kbd aria-hidden="true">/</kbd>`}
     <ul id="search-offers" role="listbox" aria-label="Completions" class="offers" hidden=${!open}>
       ${offers.list.map(

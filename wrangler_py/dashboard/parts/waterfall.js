@@ -120,11 +120,11 @@ export function Waterfall({ spans, startMs, endMs, picked, onPick }) {
         const length = (s.endMs ?? end) - s.startMs;
         const words = `${WORDS[s.kind] ?? s.kind} ${s.name}, ${s.waiting ? "waits" : "takes"} ${span(length)}, ${s.status}`;
         return html`<li key=${s.id}>
-          <button type="button" class=${cls("wf-row", picked === s.id && "picked")} aria-pressed=${String(picked === s.id)} aria-label=${words} onClick=${() => onPick(s.id)}>
-            <span class="wf-name" style=${{ paddingLeft: Math.min(depth, 8) * 14 + "px" }}><${Shape} state=${shapeOf(s)} /><span class="cut">${s.name}</span></span>
+          <button type="button" class=${cls("wf-row", picked === s.id && "picked")} aria-pressed=${String(picked === s.id)} title=${words} onClick=${() => onPick(s.id)}>
+            <span class="wf-name" style=${{ paddingLeft: Math.min(depth, 8) * 14 + "px" }}><${Shape} state=${shapeOf(s)} /><span class="cut">${s.name}</span><span class="only-read">${s.waiting ? ", waits" : ""}, ${s.status}, </span></span>
             <span class="wf-lane">
               ${!gone && html`<i class=${cls("wf-bar", s.waiting && "wait", s.kind === "message" && "whole", "k-" + s.status)} style=${{ left: a * 100 + "%", width: Math.max(0, b - a) * 100 + "%" }}></i>
-              <i class=${cls("wf-time", b > 0.72 && "before")} style=${b > 0.72 ? { right: (1 - a) * 100 + "%" } : { left: b * 100 + "%" }}>${s.endMs === null ? "running" : span(length)}</i>`}
+              <i class=${cls("wf-time", b > 0.72 && a < 0.15 && "inside")} style=${b <= 0.72 ? { left: b * 100 + "%" } : { right: (1 - (a < 0.15 ? b : a)) * 100 + "%" }}>${s.endMs === null ? "running" : span(length)}</i>`}
             </span>
           </button>
         </li>`;

@@ -44,7 +44,7 @@ export default function Crons() {
         <p class="soft small">${c.strip?.length ? html`last run <${Ago} ms=${c.strip.at(-1).atMs} />${c.strip.at(-1).outcome === "ok" ? html` <span class="s-acked">ok</span>` : html` <span class="bad">${c.strip.at(-1).outcome ?? "running"}</span>`}` : "has not run yet"}</p>
       </div>
       <div class="cron-next">
-        <h3>${c.nextMs && !data.paused ? html`Next in <${Countdown} ms=${c.nextMs} />` : "Next"}</h3>
+        <h2 class="minor">${c.nextMs && !data.paused ? html`Next in <${Countdown} ms=${c.nextMs} />` : "Next"}</h2>
         <table class="next-five"><thead class="only-read"><tr><th>UTC</th><th>Local</th></tr></thead><tbody>${(c.next ?? []).slice(0, 5).map((t) => html`<tr key=${t}><td class="mono">${dayTime(t, "utc")}</td><td class="mono soft">${dayTime(t, "local").slice(15)} local</td></tr>`)}</tbody></table>
       </div>
       <div class="btns cron-do">

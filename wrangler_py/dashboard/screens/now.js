@@ -16,6 +16,7 @@ const STATES = new Set(["ready", "delayed", "in_flight", "retrying", "acked", "d
 export default function Now() {
   const o = useCell(overview);
   return html`<div class="page fixed now">
+    <h1 class="only-read">Now</h1>
     <div class="now-grid fill">
       <${Timeline} queues=${o?.queues ?? []} url=${o?.url} />
       <${NeedsYou} o=${o} />
