@@ -8,6 +8,7 @@ import dataclasses
 import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from wrangler_py.testing.values import Moment, moment_ms
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.inprocess.hub import LoopHub
+    from wrangler_py.runtime.inprocess.process import LocalProcess
     from wrangler_py.runtime.inprocess.runtime import Host, InProcessRuntime
     from wrangler_py.session.emulator import Emulator
     from wrangler_py.store.database import Store
@@ -289,15 +291,14 @@ class Wpy:
                 await close()
             self._closing.clear()
         finally:
+            processes = self._processes()
             emulator, self._emulator, self.closed = self._emulator, None, True
             try:
                 emulator.store.flush()
                 assert self._host is not None
                 await self._host.end_tasks()
-                for worker in emulator.workers.all():
-                    process = getattr(worker.runtime, "process", None)
-                    if process is not None:
-                        process.kill("the test has ended")
+                for process in processes:
+                    process.kill("the test has ended")
                 await emulator.stop(0)
             finally:
                 emulator.close()
@@ -351,11 +352,11 @@ class Wpy:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.timeout_s):
                 await emulator.clockwork.settled()
-        running = []
-        for worker in emulator.workers.all():
-            process = getattr(worker.runtime, "process", None)
-            if process is not None:
-                running += [f"{event.label} (at {process.where(n)})" for n, event in process.events.items()]
+        running = [
+            f"{event.label} (at {process.where(number)})"
+            for process in self._processes()
+            for number, event in process.events.items()
+        ]
         if not running:
             return None
         return (
@@ -391,20 +392,47 @@ class Wpy:
         assert self._host is not None
         task = asyncio.ensure_future(work)
         news = self._host.clocks.news
+        since = time.monotonic()
         try:
             while not task.done():
+                if news.is_set():
+                    since = time.monotonic()
                 news.clear()
                 waiting = asyncio.ensure_future(news.wait())
                 # While something sleeps it is looked at again: what it waits for beside the clock tells nobody.
-                again = _LOOK_S if self._hub is not None and self._hub.timers else None
+                again = _LOOK_S if self._hub is not None and self._hub.timers else self.settings.timeout_s
                 await asyncio.wait((task, waiting), timeout=again, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
-                if not task.done() and await self._sleeps():
+                if task.done():
+                    break
+                if await self._sleeps():
                     await self.session_clock.next()
+                elif time.monotonic() - since >= self.settings.timeout_s:
+                    text = self._hung()
+                    for process in self._processes():
+                        process.kill("a handler did not end")
+                    raise HandlerHung(text)
         finally:
             if not task.done():
                 task.cancel()
         return task.result()
+
+    def _processes(self) -> list[LocalProcess]:
+        """What serves the workers now."""
+        runtimes: list[Any] = [worker.runtime for worker in self.emulator.workers.all()]
+        return [runtime.process for runtime in runtimes if getattr(runtime, "process", None) is not None]
+
+    def _hung(self) -> str:
+        running = [
+            f"{event.label} waits at {process.where(number)}"
+            for process in self._processes()
+            for number, event in process.events.items()
+        ]
+        return (
+            f"{self.name}: nothing has happened for {self.settings.timeout_s:g} s of real time, and this did not end: "
+            f"{'; '.join(running) or '?'}. Something that it awaits never comes: look at that line, or give it longer with "
+            "`wpy_timeout = SECONDS` in pytest's settings or @pytest.mark.wpy(timeout=SECONDS)."
+        )
 
     async def _sleeps(self) -> bool:
         """Whether nothing goes on until the clock is moved, and an event waits for that."""

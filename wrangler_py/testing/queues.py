@@ -119,6 +119,8 @@ class Queues:
         """The test begins anew."""
         self._pulls = None
         self.raw.clear()
+        for handle in self._handles.values():
+            handle._looked_at = 0
         self.deliveries.clear()
 
     # Which there are --------------------------------------------------------------------------------------------------
@@ -226,6 +228,7 @@ class QueueHandle:
         self._wpy = wpy
         self._queues = queues
         self.name = name
+        self._looked_at = 0
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}: {self.pending} messages>"
@@ -374,12 +377,12 @@ class QueueHandle:
 
         Raises KitError when nothing is ready or nobody consumes the queue.
         """
-        result = await self._deliver()
-        if result is None:
+        results = await self._deliver()
+        if not results:
             waiting = self.messages()
             soonest = f"; the next one is ready in {min(m.delay for m in waiting):g} s" if waiting else ""
             raise KitError(f'Queue "{self.name}" has nothing to deliver{soonest}.')
-        return result
+        return results[0]
 
     async def drain(self, *, with_delayed: bool = False, max_batches: int = _BATCHES) -> list[QueueResult]:
         """Deliver what is ready, batch by batch, until nothing is; what became of the batches.
@@ -389,9 +392,9 @@ class QueueHandle:
         """
         results: list[QueueResult] = []
         while True:
-            result = await self._deliver()
-            if result is not None:
-                results.append(result)
+            delivered = await self._deliver()
+            if delivered:
+                results += delivered
             elif with_delayed and (waiting := self.messages()):
                 await self._wpy.clock.advance(max(0.001, min(message.delay for message in waiting)))
                 continue
@@ -403,23 +406,26 @@ class QueueHandle:
                     "retry without a delay? Give a larger max_batches if so many are meant."
                 )
 
-    async def _deliver(self) -> QueueResult | None:
+    async def _deliver(self) -> list[QueueResult]:
+        """Deliver a batch, unless one that was full has begun by itself."""
         await self._wpy.start()
-        await self._wpy.settle()
         consumer = self._wpy.emulator.workers.consumer(self.name)
         if consumer is None:
             raise KitError(
                 f'Nobody consumes queue "{self.name}": add a [[queues.consumers]] with queue = "{self.name}", or read it '
                 "with messages() or pull()."
             )
-        before = len(self._queues.deliveries)
-        if not consumer.start_now():
-            return None
+        if consumer.in_flight == 0 and not self._news():
+            consumer.start_now()
         while True:
             await self._wpy.settle()
-            mine = [result for result in self._queues.deliveries[before:] if result.queue == self.name]
-            if mine or consumer.in_flight == 0:
-                return mine[0] if mine else None
+            if (news := self._news()) or consumer.in_flight == 0:
+                self._looked_at += len(news)
+                return news
+
+    def _news(self) -> list[QueueResult]:
+        """What was delivered since the last time that the test asked for a delivery."""
+        return self.deliveries[self._looked_at :]
 
     async def redeliver(self, message_id: str | None = None) -> None:
         """Deliver a message again that was acknowledged, as production may: at least once means sometimes twice.
@@ -492,8 +498,16 @@ class QueueHandle:
 
     async def pull(self, batch_size: int | None = None, visibility_timeout: Span | None = None) -> list[PulledMessage]:
         """Lease messages as an HTTP pull consumer does."""
+        from wrangler_py.queues.consumers import Consumers, ConsumerSpec, pull_consumer
+
+        if self._queues._consumer(self.name) is not None:
+            raise KitError(f'Queue "{self.name}" is consumed by a worker; only one that is not can be pulled.')
         await self._wpy.start()
-        record = self._wpy.emulator.broker.ensure_queue(self.name)
+        emulator = self._wpy.emulator
+        record = emulator.broker.ensure_queue(self.name)
+        if pull_consumer(emulator.store, record) is None:
+            consumers = Consumers(emulator.store, emulator.clock, emulator.events, emulator.broker)
+            await consumers.create(record, ConsumerSpec("http_pull"))
         timeout_ms = None if visibility_timeout is None else round(seconds(visibility_timeout) * 1000)
         pulled = await self._queues.pulls().pull(record, batch_size, timeout_ms)
         return [PulledMessage(self, leased) for leased in pulled.messages]

@@ -126,6 +126,30 @@ class WorkerHandle:
         self._wpy.raise_troubles()
         return result
 
+    async def call(self, method: str, *args: Any, entrypoint: str | None = None) -> Any:
+        """Call a method of the worker as another worker does through a service binding. `entrypoint`: the class, if it
+        is not Default. Raises what the method raises."""
+        from workers.rpc import _FetcherWrapper
+
+        from wrangler_py.runtime.worker.rpc import Fetcher
+
+        runtime = await self._wpy.runtime(self.name)
+        process = runtime.process
+        assert process is not None
+        fetcher = Fetcher.new(process.dispatcher.exports(), self.name, ("entrypoint", entrypoint, None))
+        call = self._wpy.calls.open()
+
+        async def run() -> Any:
+            return await getattr(_FetcherWrapper(fetcher), method)(*args)
+
+        try:
+            return await self._wpy.drive(run())
+        except Exception as error:
+            own = call.close().exception
+            raise self._wpy.users(own or error) from None
+        finally:
+            call.close()
+
     def _only_queue(self) -> str:
         queues = [consumer.queue for consumer in self.config.consumers]
         if len(queues) != 1:
