@@ -41,7 +41,7 @@ def imported(project, *arguments: str) -> set[str]:
 
 
 def listed_commands(project) -> list[str]:
-    return re.findall(r"^  (\w+)  +\S", project.wpy("--help").out.split("Commands:")[1], re.M)
+    return re.findall(r"^  ([\w-]+)  +\S", project.wpy("--help").out.split("Commands:")[1], re.M)
 
 
 class TestHelp:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import FAILED, CommandError, hint, plural, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wrangler_py.config.binding_types import D1Database as D1Config
     from wrangler_py.config.model import WorkerConfig
 
-app = typer.Typer(cls=CommandGroup, help="Manage local D1 databases.")
+app = command_group("Manage local D1 databases.")
 
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="The name or binding of the database.")]
 
@@ -53,6 +53,7 @@ def opened(project: Project, d1: D1Config) -> Iterator[D1Database]:
     from wrangler_py.bindings.storage import open_d1
 
     with common.told(d1_path(project.folder, d1.database_id)):
+        common.make_folder(project)
         database = open_d1(project.folder, d1.database_id)
         try:
             yield database

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wrangler_py.cli import storage_common as common
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wrangler_py.config.binding_types import D1Database as D1Config
     from wrangler_py.config.model import WorkerConfig
 
-app = typer.Typer(cls=CommandGroup, help="Create, list and apply migrations.")
+app = command_group("Create, list and apply migrations.")
 
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="The name or binding of the database.")]
 

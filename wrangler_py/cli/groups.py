@@ -47,6 +47,13 @@ class CommandGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
+def command_group(text: str) -> typer.Typer:
+    """A group to add commands to; `text` is its help."""
+    return typer.Typer(
+        cls=CommandGroup, help=text, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
+    )
+
+
 class _DevStandIn(TyperCommand):
     """`wpy dev` as the completion of the shell sees it. It runs without typer (see cli/main.py)."""
 

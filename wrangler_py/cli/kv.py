@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from wrangler_py.bindings.kv import KvEntry, KvKey, KvStore
     from wrangler_py.cli.state import Project
 
-app = typer.Typer(cls=CommandGroup, help="Manage local Workers KV namespaces.")
-namespaces = typer.Typer(cls=CommandGroup, help="The namespaces themselves.")
-keys = typer.Typer(cls=CommandGroup, help="Individually manage key-value pairs.")
-bulk = typer.Typer(cls=CommandGroup, help="Many key-value pairs at once.")
+app = command_group("Manage local Workers KV namespaces.")
+namespaces = command_group("The namespaces themselves.")
+keys = command_group("Individually manage key-value pairs.")
+bulk = command_group("Many key-value pairs at once.")
 app.add_typer(namespaces, name="namespace")
 app.add_typer(keys, name="key")
 app.add_typer(bulk, name="bulk")
@@ -71,6 +71,7 @@ def _opened(project: Project, namespace: str, *, to_read: bool = False) -> Itera
         if to_read and not path.exists():
             yield None
             return
+        common.make_folder(project)
         store = open_kv(project.folder, namespace, common.clock_of(project))
         try:
             yield store
@@ -83,7 +84,7 @@ def _opened(project: Project, namespace: str, *, to_read: bool = False) -> Itera
 @keys.command()
 def put(
     key: KeyArgument,
-    value: Annotated[str | None, typer.Argument(metavar="[VALUE]", help="The value.")] = None,
+    value: Annotated[str | None, typer.Argument(metavar="VALUE", help="The value.")] = None,
     path: Annotated[Path | None, typer.Option("--path", metavar="FILE", help="Read the value from a file.")] = None,
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from wrangler_py.bindings.r2_objects import R2Object
     from wrangler_py.cli.state import Project
 
-app = typer.Typer(cls=CommandGroup, help="Manage local R2 buckets and objects.")
-objects = typer.Typer(cls=CommandGroup, help="Objects: put, get, delete, list.")
-buckets = typer.Typer(cls=CommandGroup, help="The buckets themselves.")
+app = command_group("Manage local R2 buckets and objects.")
+objects = command_group("Objects: put, get, delete, list.")
+buckets = command_group("The buckets themselves.")
 app.add_typer(objects, name="object")
 app.add_typer(buckets, name="bucket")
 
@@ -71,6 +71,7 @@ def _opened(project: Project, bucket: str, operation: str, *, to_read: bool = Fa
         if to_read and not path.exists():
             yield None
             return
+        common.make_folder(project)
         store = open_r2(project.folder, bucket, common.clock_of(project))
         try:
             yield store

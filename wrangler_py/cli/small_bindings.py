@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, iso
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json, table
 from wrangler_py.cli.state import find_project
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.small_state import SmallState
 
-analytics = typer.Typer(cls=CommandGroup, help="What Workers have written with writeDataPoint().")
-secrets_store = typer.Typer(cls=CommandGroup, help="The local Secrets Store.")
-secret = typer.Typer(cls=CommandGroup, help="Secrets of a store: create, list, get, delete.")
+analytics = command_group("What Workers have written with writeDataPoint().")
+secrets_store = command_group("The local Secrets Store.")
+secret = command_group("Secrets of a store: create, list, get, delete.")
 secrets_store.add_typer(secret, name="secret")
 
 NameOption = Annotated[str, typer.Option("--name", help="The secret's name (`secret_name` in the config).")]

@@ -55,6 +55,14 @@ def project_of(configs: Sequence[Path] | None, env: str | None, persist_to: Path
     return find_project(configs, env, persist_to)
 
 
+def make_folder(project: Project) -> None:
+    """The state folder, which git does not look into. Raises OSError."""
+    from wrangler_py.store.database import keep_out_of_git
+
+    project.folder.mkdir(parents=True, exist_ok=True)
+    keep_out_of_git(project.folder)
+
+
 def clock_of(project: Project) -> Clock:
     """The clock of a session that runs on the state, else the wall clock. Raises StateError."""
     from wrangler_py.cli.queues_access import session_clock

@@ -265,7 +265,7 @@ def open_store(folder: Path) -> Store:
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _keep_out_of_git(folder)
+        keep_out_of_git(folder)
     except OSError as error:
         raise StateError(
             f"The state folder {folder} cannot be created: {error.strerror}. "
@@ -304,7 +304,7 @@ def open_memory(folder: Path) -> Store:
 _empty: sqlite3.Connection | None = None
 
 
-def _keep_out_of_git(folder: Path) -> None:
+def keep_out_of_git(folder: Path) -> None:
     """State under `.wpy/` is nobody's source code: the folder ignores itself, as pytest's and ruff's caches do."""
     if folder.parent.name == ".wpy":
         ignore = folder.parent / ".gitignore"
