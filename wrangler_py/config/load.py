@@ -190,6 +190,7 @@ def _read_worker(
         "migrations": migrations,
         "bundling": read_bundling(sections, root),
         **bindings.values,
+        "cpu_ms": worker_fields.read_cpu_limit(sections),
         "dev": worker_fields.read_dev(sections),
     }
     names += [Named(p.binding, QUEUE, path) for p, path in draft.queues.producers]

@@ -130,6 +130,8 @@ class WorkerConfig:
     #: Of the kinds above too, as long as the Worker's runtime cannot serve them.
     unsupported: tuple[UnsupportedBinding, ...] = ()
     bundling: Bundling = field(default_factory=Bundling)
+    #: `limits.cpu_ms`.
+    cpu_ms: int | None = None
     dev: DevSettings = DevSettings()
     #: Every file the result was read from; a session watches them.
     files: tuple[Path, ...] = ()

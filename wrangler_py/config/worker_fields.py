@@ -153,6 +153,19 @@ def _check_triggers(section: Section) -> None:
             report.error(limits.wrong_type(f"triggers.crons[{i}]", "string", cron), (*path, i))
 
 
+def read_cpu_limit(sections: Sections) -> int | None:
+    """`limits.cpu_ms`: how long one invocation may compute (ms); None: the default of the account's plan."""
+    chosen = sections.inherited("limits")
+    if chosen is None or not isinstance(chosen.value, dict) or "cpu_ms" not in chosen.value:
+        return None
+    given = chosen.value["cpu_ms"]
+    if js_typeof(given) != "number" or given <= 0:
+        where = (*chosen.path, "cpu_ms")
+        sections.active.report.error(limits.wrong_type("limits.cpu_ms", "positive number", given), where)
+        return None
+    return int(given)
+
+
 def read_dev(sections: Sections) -> DevSettings:
     """`dev.ip` and `dev.port`; the section stands at the top level only."""
     found = sections.top.get("dev")

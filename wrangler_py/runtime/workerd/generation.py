@@ -27,6 +27,8 @@ from wrangler_py.runtime.workerd.sourcemap import SourceMap, StackMapper
 _PING_EVERY_S = 1.0
 #: An endless loop is told of when no sign came for this long, and again and again at this distance (seconds).
 _BLOCKED_TOLD_S = (2.0, 5.0, 10.0, 20.0)
+#: How often the CPU time of one that starts is looked at (seconds).
+_CPU_LOOK_S = 0.5
 #: How long after its end the reason is waited for (seconds).
 _REASON_S = 2.0
 
@@ -37,10 +39,13 @@ _numbers = itertools.count(1)
 class Limits:
     """How long user code may take (seconds of real time)."""
 
-    #: From the start of workerd until it listens: the modules' top levels run in it.
+    #: From the start of workerd until it listens, in which the modules' top levels run.
     start_s: float = 20.0
-    #: How long a Worker may keep workerd busy without a pause. Production's default for CPU time, which is counted here
-    #: for all Workers together [https://developers.cloudflare.com/workers/platform/limits/#cpu-time].
+    #: The CPU time that workerd may take for it, where the system tells (Linux). Production allows one second for it.
+    start_cpu_s: float = 3.0
+    #: How long a Worker may keep workerd busy without a pause, when no config has `limits.cpu_ms`. Production's default for
+    #: CPU time [https://developers.cloudflare.com/workers/platform/limits/#cpu-time]; all Workers share the thread here,
+    #: so the largest limit counts.
     cpu_s: float = 30.0
 
 
@@ -92,6 +97,8 @@ class Generation:
         self._listener = listener
         self._limits = limits
         self._debugged = debugged
+        given = [worker.config.cpu_ms for worker in workers]
+        self._cpu_s = max((ms / 1000 if ms is not None else limits.cpu_s for ms in given), default=limits.cpu_s)
         self._indexes = {name: index for index, name in enumerate(self.workers)}
         self._fronts = {name: Client(str(folder / socket_name(i))) for name, i in self._indexes.items()}
         self._dispatch = Client(str(folder / "dispatch.sock"))
@@ -129,7 +136,12 @@ class Generation:
             async with asyncio.timeout(self._limits.start_s):
                 while not expected <= self._listening and not self.process.ended.done():
                     self._heard.clear()
-                    await self._heard.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_CPU_LOOK_S):
+                            await self._heard.wait()
+                            continue
+                    if self.process.cpu_seconds() > self._limits.start_cpu_s:
+                        raise TimeoutError
                 if not self.process.ended.done():
                     for name in self.workers:
                         self.handlers[name] = tuple((await self._ask("about", name))["handlers"])
@@ -147,7 +159,7 @@ class Generation:
 
     def _too_slow(self) -> str:
         return (
-            f"its top level ran for more than {self._limits.start_s:g} s: is there an endless loop outside of the "
+            f"its top level ran for more than {self._limits.start_cpu_s:g} s: is there an endless loop outside of the "
             "handlers? (Workers that load together are looked at together.)"
         )
 
@@ -233,12 +245,12 @@ class Generation:
                 ping = asyncio.ensure_future(self._dispatch.request("GET", "/ping", [("host", "wpy")]))
                 told = 0
                 while not ping.done():
-                    next_s = _BLOCKED_TOLD_S[told] if told < len(_BLOCKED_TOLD_S) else self._limits.cpu_s
-                    await asyncio.wait({ping}, timeout=asked + min(next_s, self._limits.cpu_s) - loop.time())
+                    next_s = _BLOCKED_TOLD_S[told] if told < len(_BLOCKED_TOLD_S) else self._cpu_s
+                    await asyncio.wait({ping}, timeout=asked + min(next_s, self._cpu_s) - loop.time())
                     if ping.done():
                         break
                     seconds = loop.time() - asked
-                    if seconds >= self._limits.cpu_s:
+                    if seconds >= self._cpu_s:
                         ping.cancel()
                         self.lost_outcome = "exceededCpu"
                         self.kill(self._spun(seconds))

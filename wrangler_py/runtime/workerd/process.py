@@ -117,6 +117,14 @@ class WorkerdProcess:
         with contextlib.suppress(ProcessLookupError):
             self._popen.kill()
 
+    def cpu_seconds(self) -> float:
+        """The CPU time it has taken so far; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            return 0.0
+
     @property
     def crashed(self) -> bool:
         """Whether an ended process broke by itself: not ended by us, nor by a signal that people send."""
