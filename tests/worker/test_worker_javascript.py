@@ -133,7 +133,9 @@ def test_queries():
         "a=~!*()'-._",
     ]
     seen = javascript("given.map((q) => [[...new URLSearchParams(q)], new URLSearchParams(q).toString()])", queries)
-    mine = [[[list(pair) for pair in URLSearchParams.new(q).entries()], URLSearchParams.new(q).toString()] for q in queries]
+    mine = [
+        [[list(pair) for pair in URLSearchParams.new(q).entries()], URLSearchParams.new(q).toString()] for q in queries
+    ]
     assert mine == seen
 
 

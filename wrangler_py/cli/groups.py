@@ -14,6 +14,7 @@ from wrangler_py import __version__
 
 #: command: (module that holds `app`, or module:name, one line of help)
 _GROUPS = {
+    "init": ("wrangler_py.cli.init", "Make a project whose tests pass."),
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wrangler_py.runtime.inprocess import user_time
 from wrangler_py.runtime.worker import loader, outcome, texts
 
 _PLAIN = (dict, list, set)
@@ -135,6 +136,8 @@ class UserModules:
         modules = list(self._own(self._folders[0]).values()) if self._folders else []
         for others in self._others.values():
             modules += others.values()
+        user_time.install()
+        user_time.stand_in(modules)
         return Snapshot(modules)
 
 
