@@ -75,10 +75,9 @@ class Digest:
         data, at = event.data, event.at_ms
         trace = None if span is None else self._trace(span)
         parent = None if span is None else span.id
-        replayed = data.get("replayed_from") or ()
         size = 0
-        for number, (key, message, due_ms) in enumerate(zip(data["ids"], data["messages"], data["ready"], strict=True)):
-            body, origin = message.body, bytes.fromhex(replayed[number]) if replayed else None
+        for key, message, due_ms in zip(data["ids"], data["messages"], data["ready"], strict=True):
+            body, origin = message.body, bytes.fromhex(message.replayed_from) if message.replayed_from else None
             own = self._trace_of(origin) if origin else trace or key.hex()
             if len(self._new_traces) < _MOST_NEW:
                 self._new_traces[key] = own

@@ -18,6 +18,8 @@ class OutgoingMessage(NamedTuple):  # this and what follows: the cheapest to mak
     #: None: the batch's delay, else the queue's `delivery_delay`. An explicit 0 beats both.
     delay_seconds: int | None = None
     source: Source = "worker"
+    #: The message (32 hex characters) that this one replays.
+    replayed_from: str | None = None
 
 
 class Message(NamedTuple):

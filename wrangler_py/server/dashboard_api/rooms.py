@@ -1,0 +1,166 @@
+"""What the dashboard's API works on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from wrangler_py.clock import Clock
+from wrangler_py.config.model import SessionConfig, WorkerConfig
+from wrangler_py.cron.runs import RunRecord
+from wrangler_py.events.record import EventLog
+from wrangler_py.events.recorder import Recorder
+from wrangler_py.queues import search
+from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.bulk import BulkChanges
+from wrangler_py.queues.consumer import QueueConsumer
+from wrangler_py.server.control import Call as ControlCall
+from wrangler_py.store.database import Store
+
+T = TypeVar("T")
+
+#: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it.
+_COUNT_EVERY_S = 0.2
+_COUNT_SHARE = 0.05
+
+
+class HostedRuntime(Protocol):
+    """What the API shows of a runtime."""
+
+    name: str
+    broken: str | None
+    handlers: tuple[str, ...]
+
+
+class HostedWorker(Protocol):
+    """What the API shows of a worker of the session."""
+
+    config: WorkerConfig
+    consumers: dict[str, QueueConsumer]
+
+    @property
+    def runtime(self) -> HostedRuntime: ...
+
+    @property
+    def starting(self) -> bool: ...
+
+
+class Workers(Protocol):
+    """The workers of the session."""
+
+    def all(self) -> Sequence[HostedWorker]: ...
+
+    def consumer(self, queue: str) -> QueueConsumer | None: ...
+
+
+class Crons(Protocol):
+    """The crons of the session."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+    def history(self) -> list[RunRecord]: ...
+
+
+@dataclass(slots=True)
+class DashboardRooms:
+    """Built by the session."""
+
+    store: Store
+    clock: Clock
+    events: EventLog
+    broker: Broker
+    recorder: Recorder | None
+    workers: Workers
+    crons: Crons
+    config: Callable[[], SessionConfig]
+    #: What the control API can do, by "POST clock/advance".
+    controls: Mapping[str, ControlCall]
+    #: Where the session is served.
+    url: str
+    readonly: bool
+    #: What the page must show to change something.
+    page_token: str
+    bulk: BulkChanges
+    #: Texts about the session that its user should know: (level, text, queue).
+    advice: Callable[[], list[tuple[str, str, str | None]]] = field(default=list)
+    #: The pending alarms of Durable Objects, and what runs one; None while no such binding is served.
+    alarms: Callable[[], list[dict[str, Any]]] = field(default=list)
+    run_alarm: Callable[[str, str], Any] | None = None
+
+
+class Reader:
+    """Reads queues and record in a thread of its own, one question at a time, so that a long one delays no message."""
+
+    def __init__(self, rooms: DashboardRooms) -> None:
+        self._rooms = rooms
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="wpy-reader")
+        self._connection: sqlite3.Connection | None = None
+        self._record_there = False
+        self._counts: dict[str, dict[str, int]] = {}
+        self._counts_until = 0.0
+        self._counting: asyncio.Future[dict[str, dict[str, int]]] | None = None
+
+    async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
+        """`question(connection, *arguments)` in the reader's thread. `fresh`: only after what happened so far was recorded.
+        Raises what the question raises."""
+        if fresh and self._rooms.recorder is not None:
+            await self._rooms.recorder.caught_up()
+
+        def work() -> T:
+            connection = self._connect()
+            try:
+                return question(connection, *arguments, **named)
+            except sqlite3.DatabaseError:
+                self._disconnect()  # the record may have been replaced; the next question finds the new one
+                raise
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def counts(self) -> dict[str, dict[str, int]]:
+        """By queue, how many living messages are in which state; a moment old at most."""
+        if time.monotonic() < self._counts_until:
+            return self._counts
+        if self._counting is None:  # everybody who asks meanwhile gets the same answer
+            self._counting = asyncio.ensure_future(self._count())
+            self._counting.add_done_callback(self._counted)
+        return await asyncio.shield(self._counting)
+
+    async def _count(self) -> dict[str, dict[str, int]]:
+        def work(connection: sqlite3.Connection, now_ms: int) -> tuple[dict[str, dict[str, int]], float]:
+            started = time.perf_counter()
+            return search.counts(connection, now_ms), time.perf_counter() - started
+
+        self._counts, took = await self.ask(work, self._rooms.clock.now_ms(), fresh=False)
+        self._counts_until = time.monotonic() + max(_COUNT_EVERY_S, took / _COUNT_SHARE)
+        return self._counts
+
+    def _counted(self, _: object) -> None:
+        self._counting = None
+
+    def changed(self) -> None:
+        """Somebody changed messages and wants to see it at once."""
+        self._counts_until = 0.0
+
+    def close(self) -> None:
+        self._thread.submit(self._disconnect)
+        self._thread.shutdown(wait=False)
+
+    def _connect(self) -> sqlite3.Connection:
+        recorder = self._rooms.recorder
+        there = recorder is not None and recorder.path.is_file()
+        if self._connection is not None and there != self._record_there:
+            self._disconnect()
+        if self._connection is None:
+            self._connection = search.connect(self._rooms.store.path)
+            self._record_there = there
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
