@@ -98,6 +98,17 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     is_flag=True,
     help="The Worker's own time and sleeps follow the clock (needs wrangler_py[worker-clock]).",
 )
+@click.option("--no-dashboard", is_flag=True, help="Serve no dashboard, no API of it, no figures for Prometheus.")
+@click.option("--readonly", is_flag=True, help="The dashboard shows everything and changes nothing.")
+@click.option(
+    "--record",
+    "record_mb",
+    type=click.IntRange(0, 1_000_000),
+    default=256,
+    show_default=True,
+    metavar="MB",
+    help="What the record of what happened may take on disk; 0: record nothing.",
+)
 @click.option("--no-reload", is_flag=True, help="Do not watch files.")
 @click.option(
     "--inspector-port",
@@ -127,6 +138,9 @@ def dev(
     clock: str,
     now: int | None,
     worker_clock: bool,
+    no_dashboard: bool,
+    readonly: bool,
+    record_mb: int,
     no_reload: bool,
     inspector_port: int | None,
     show_interactive_dev_session: bool | None,
@@ -154,6 +168,9 @@ def dev(
         cron_catch_up=cron_catch_up,
         inspector_port=inspector_port,
         api_token=os.environ.get("WPY_API_TOKEN") or None,
+        dashboard=not no_dashboard,
+        readonly=readonly,
+        record_mb=record_mb,
     )
     ctx.exit(_serve(ctx, options))
 

@@ -46,6 +46,11 @@ class DevOptions:
     api_token: str | None = None
     #: Where Chrome DevTools may connect to the JavaScript Workers; None: nowhere.
     inspector_port: int | None = None
+    #: Whether the dashboard, its API and the figures for Prometheus are served; and whether they can change something.
+    dashboard: bool = True
+    readonly: bool = False
+    #: What the event record may take on disk (MB); 0: nothing is recorded.
+    record_mb: int = 256
 
 
 def state_folder(persist_to: Path | None, cwd: Path, roots: Sequence[Path]) -> Path:

@@ -26,7 +26,9 @@ from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.recorder import RecordLimits
 from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.server.dashboard_api.door import ROOT as DASHBOARD
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
 from wrangler_py.session.emulator import Emulator, EmulatorOptions
@@ -114,6 +116,9 @@ class DevSession:
             allowed_hosts=LOCAL_HOSTS | {self._ip, f"[{self._ip}]"},
             api_token=self._options.api_token,
             inspector_port=self._options.inspector_port,
+            record=RecordLimits(max_bytes=self._options.record_mb << 20) if self._options.record_mb else None,
+            dashboard=self._options.dashboard,
+            readonly=self._options.readonly,
         )
         emulator = Emulator(self._config, store, self._clock, self._events, options, first=self._first)
         self._first = None  # the emulator ends it from now on
@@ -133,6 +138,8 @@ class DevSession:
             try:
                 await _first_done(loading, self._stop)
                 self._terminal.info(f"Ready on {self._url}")
+                if self._options.dashboard:
+                    self._terminal.info(f"Dashboard on {self._url}{DASHBOARD}/")
                 if self._wants_hotkeys():
                     self._print_hotkeys()
                     terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
@@ -189,6 +196,7 @@ class DevSession:
     def _print_hotkeys(self) -> None:
         labels = {
             "b": "open a browser",
+            **({"d": "open the dashboard"} if self._options.dashboard else {}),
             "s": "run crons",
             "q": "show queues",
             "r": "reload",
@@ -202,6 +210,7 @@ class DevSession:
     def _key_actions(self, emulator: Emulator) -> dict[str, Callable[[], object]]:
         return {
             "b": lambda: webbrowser.open(self._url),
+            "d": lambda: self._options.dashboard and webbrowser.open(f"{self._url}{DASHBOARD}/"),
             "s": emulator.crons.run_all,
             "q": lambda: self._show_queues(emulator),
             "r": lambda: self._spawn(self._reload_all(emulator)),

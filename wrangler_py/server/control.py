@@ -39,12 +39,20 @@ class ControlApi:
         self._token = token.encode()
         self._calls = calls
 
+    def knows(self, scope: Scope) -> bool:
+        """Whether there is such a call."""
+        return f"{scope['method']} {scope['path'].removeprefix(PREFIX)}" in self._calls
+
+    def may(self, token: bytes) -> bool:
+        """Whether that is the session's token."""
+        return secrets.compare_digest(token, self._token)
+
     async def answer(self, scope: Scope, receive: Receive) -> Answer | None:
         """The answer to a request, or None when its path is not the control API's."""
         if not scope["path"].startswith(PREFIX):
             return None
         token = next((value for name, value in scope["headers"] if name == TOKEN_HEADER), b"")
-        if not secrets.compare_digest(token, self._token):
+        if not self.may(token):
             return _json(401, {"error": "This needs the session's token in the header X-Wpy-Token."})
         name = f"{scope['method']} {scope['path'].removeprefix(PREFIX)}"
         call = self._calls.get(name)
@@ -52,12 +60,13 @@ class ControlApi:
             known = ", ".join(sorted(self._calls))
             return _json(404, {"error": f"There is no call {name}. There are: {known}."})
         try:
-            return _json(200, await call(await _arguments(receive)))
+            return _json(200, await call(await read_arguments(receive)))
         except CallError as error:
             return _json(error.status, {"error": error.text})
 
 
-async def _arguments(receive: Receive) -> dict[str, Any]:
+async def read_arguments(receive: Receive) -> dict[str, Any]:
+    """The JSON object that is a request's body; {} without one. Raises CallError."""
     body = bytearray()
     while True:
         message = await receive()

@@ -17,6 +17,7 @@ from wrangler_py.runtime.services import AssetsOfWorker, answer_of_assets
 from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.control import ControlApi
+from wrangler_py.server.dashboard_api.door import DashboardDoor
 from wrangler_py.server.rest.door import RestDoor
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.server.websockets import converse, refuse
@@ -46,8 +47,9 @@ class FrontDoor:
         allowed_hosts: Collection[str],
         rest: RestDoor,
         assets: Callable[[str], AssetsOfWorker | None] = lambda name: None,
+        dashboard: DashboardDoor | None = None,
     ) -> None:
-        """`assets` gives the static assets of a worker, by its name."""
+        """`assets` gives the static assets of a worker, by its name. `dashboard` None: it is off."""
         self._workers = workers
         self._triggers = triggers
         self._control = control
@@ -55,6 +57,7 @@ class FrontDoor:
         self._allowed_hosts = allowed_hosts
         self._rest = rest
         self._assets = assets
+        self._dashboard = dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -66,6 +69,8 @@ class FrontDoor:
             refused = guard.refusal(scope["headers"], self._allowed_hosts)
             if refused is not None:
                 await respond(send, 403, refused)
+                return
+            if self._dashboard is not None and await self._dashboard.serve(scope, receive, send):
                 return
             answer = await self._triggers.cdn_cgi(scope, receive) or await self._control.answer(scope, receive)
             if answer is not None:

@@ -33,6 +33,7 @@ from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.python.storage_calls import storage_handlers
 from wrangler_py.runtime.services import AssetsOfWorker, Services
 from wrangler_py.server.control import ControlApi
+from wrangler_py.server.dashboard_api.door import DashboardDoor
 from wrangler_py.server.front_door import FrontDoor
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.rest.door import RestDoor, RestOptions
@@ -41,6 +42,7 @@ from wrangler_py.session.attaching import attach, refuse_second_consumer
 from wrangler_py.session.clockwork import Clockwork, Driven
 from wrangler_py.session.control import clock_calls, cron_calls, queue_calls
 from wrangler_py.session.crons import SessionCrons
+from wrangler_py.session.dashboard import dashboard_door
 from wrangler_py.session.durable import SessionObjects, alarm_calls
 from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.neighbours import Neighbours
@@ -71,6 +73,10 @@ class EmulatorOptions:
     inspector_port: int | None = None
     #: How much the record of what happened (events/) keeps; None: nothing is recorded.
     record: RecordLimits | None = field(default_factory=RecordLimits)
+    #: Whether the dashboard, its API and the figures for Prometheus are served.
+    dashboard: bool = True
+    #: Through the dashboard nothing can be changed.
+    readonly: bool = False
 
 
 class Emulator:
@@ -121,6 +127,7 @@ class Emulator:
         self._workerd: WorkerdHost | None = None
         self._worker_clocks = WorkerClocks(clock) if options.worker_clock else None
         self._listen()
+        self._dashboard: DashboardDoor | None = None
         self.broker = Broker(store, clock, events, self.session.id)
         self.neighbours = Neighbours(store, self.session.id, events)
         if not self._alone:
@@ -203,18 +210,25 @@ class Emulator:
         """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""
         triggers = Triggers(self.crons.run, self.clock)
         token = secrets.token_urlsafe(24)
-        control = ControlApi(
-            token,
-            {
-                **clock_calls(self.clock, self.clockwork),
-                **cron_calls(self.crons),
-                **queue_calls(self.workers, self.rest.look),
-                **alarm_calls(self.objects.alarms),
-            },
-        )
+        calls = {
+            **clock_calls(self.clock, self.clockwork),
+            **cron_calls(self.crons),
+            **queue_calls(self.workers, self.rest.look),
+            **alarm_calls(self.objects.alarms),
+        }
+        control = ControlApi(token, calls)
+        if self.options.dashboard:
+            self._dashboard = dashboard_door(self, url, control, calls)
         self.session.announce(url, token)
         return FrontDoor(
-            self.workers, triggers, control, self.events, self.options.allowed_hosts, self.rest, self._assets_of
+            self.workers,
+            triggers,
+            control,
+            self.events,
+            self.options.allowed_hosts,
+            self.rest,
+            self._assets_of,
+            self._dashboard,
         )
 
     # Life ---------------------------------------------------------------------------------------------------------
@@ -249,6 +263,8 @@ class Emulator:
     async def stop(self, grace_s: float, *beside: Awaitable[object]) -> None:
         """Start nothing more, and give what runs `grace_s` seconds. `beside`: what ends at the same time (the server)."""
         self.clockwork.close()
+        if self._dashboard is not None:
+            self._dashboard.close()
         self.rest.close()
         for task in self._tasks:
             task.cancel()

@@ -27,7 +27,7 @@ def batch_objects(
     """Batches by a condition of SQL, newest first."""
     runs = reading.runs_where(connection, condition, parameters, limit)
     keys = {bytes.fromhex(entry[0]) for run in runs for entry in run.messages}
-    known = {}
+    known: dict[str, reading.Item] = {}
     ordered = sorted(keys)
     for at in range(0, len(ordered), 500):
         known |= {item.hex: item for item in reading.items(connection, ordered[at : at + 500])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import calendar
 import sqlite3
 from datetime import UTC, datetime
@@ -166,28 +167,8 @@ async def month(call: Call) -> dict[str, Any]:
         start = datetime.strptime(given, "%Y-%m").replace(tzinfo=UTC)
     except ValueError as error:
         raise CallError(f'`month` must be like 2026-11, but is "{given[:50]}".') from error
-    length = calendar.monthrange(start.year, start.month)[1]
-    begin, day_ms = round(start.timestamp() * 1000), 24 * 60 * _MINUTE_MS
-    end = begin + length * day_ms
-    by_day: list[dict[tuple[str, str], int]] = [{} for _ in range(length)]
-    sparse: dict[int, list[tuple[str, str]]] = {}
-    for worker in call.rooms.workers.all():
-        for cron in worker.config.crons:
-            try:
-                schedule = quick_schedule(cron)
-            except CronSyntaxError:
-                continue
-            key, fires = (worker.config.name, cron), []
-            for at in schedule.iter_after(begin - 1):
-                if at >= end:
-                    break
-                fires.append(at)
-                day = by_day[(at - begin) // day_ms]
-                day[key] = day.get(key, 0) + 1
-            if len(fires) < length * 24:  # one that fires every few minutes collides with everything
-                for at in fires:
-                    sparse.setdefault(at, []).append(key)
-    collisions = [(at, keys) for at, keys in sorted(sparse.items()) if len(keys) > 1][:_MOST_COLLISIONS]
+    named = [(worker.config.name, cron) for worker in call.rooms.workers.all() for cron in worker.config.crons]
+    by_day, collisions = await asyncio.to_thread(_fires_in, start, named)
     return {
         "month": given,
         "days": [
@@ -203,6 +184,33 @@ async def month(call: Call) -> dict[str, Any]:
             for at, keys in collisions
         ],
     }
+
+
+def _fires_in(
+    start: datetime, named: list[tuple[str, str]]
+) -> tuple[list[dict[tuple[str, str], int]], list[tuple[int, list[tuple[str, str]]]]]:
+    """By day of the month that begins at `start`, how often each cron fires; and the minutes in which several do."""
+    length = calendar.monthrange(start.year, start.month)[1]
+    begin, day_ms = round(start.timestamp() * 1000), 24 * 60 * _MINUTE_MS
+    end = begin + length * day_ms
+    by_day: list[dict[tuple[str, str], int]] = [{} for _ in range(length)]
+    sparse: dict[int, list[tuple[str, str]]] = {}
+    for key in named:
+        try:
+            schedule = quick_schedule(key[1])
+        except CronSyntaxError:
+            continue
+        fires = []
+        for at in schedule.iter_after(begin - 1):
+            if at >= end:
+                break
+            fires.append(at)
+            day = by_day[(at - begin) // day_ms]
+            day[key] = day.get(key, 0) + 1
+        if len(fires) < length * 24:  # one that fires every few minutes collides with everything
+            for at in fires:
+                sparse.setdefault(at, []).append(key)
+    return by_day, [(at, keys) for at, keys in sorted(sparse.items()) if len(keys) > 1][:_MOST_COLLISIONS]
 
 
 # Actions --------------------------------------------------------------------------------------------------------------

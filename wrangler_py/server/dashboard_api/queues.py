@@ -50,11 +50,10 @@ async def queue_objects(call: Call, only: str | None = None) -> list[dict[str, A
     attached = Attached(rooms.store)
     infos = of_queues(rooms.store, records, attached)
     dead_letters_of: dict[str, list[str]] = {}
-    for info in (
-        info for those in of_queues(rooms.store, tables.all_queues(rooms.store), attached).values() for info in those
-    ):
-        if info.dead_letter_queue:
-            dead_letters_of.setdefault(info.dead_letter_queue, []).append(info.queue_name)
+    for those in of_queues(rooms.store, tables.all_queues(rooms.store), attached).values():
+        for other in those:
+            if other.dead_letter_queue:
+                dead_letters_of.setdefault(other.dead_letter_queue, []).append(other.queue_name)
     found = []
     for record in records:
         here = rooms.workers.consumer(record.name)
@@ -288,7 +287,7 @@ async def _pause(call: Call, *, paused: bool) -> dict[str, Any]:
         return {"ok": True, "also": lines}
     rooms = call.rooms
     admin = QueueAdmin(rooms.store, rooms.clock, rooms.events, rooms.broker)
-    await admin.update(record, {"delivery_paused": paused})
+    await admin.change(record, {"delivery_paused": paused}, reset=False)
     return {"ok": True, "also": lines, "paused": paused}
 
 

@@ -1,0 +1,189 @@
+"""The stream of changes: server-sent events, gathered, so that a busy queue costs its watchers' server next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+from wrangler_py.events import reading
+from wrangler_py.events.recorder import Written
+from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
+
+#: Frames are sent at most this often (seconds).
+_EVERY_S = 0.25
+#: A stream without news says that it lives this often (seconds).
+_ALIVE_S = 15.0
+#: Events that one frame carries at most.
+_MOST_EVENTS = 50
+#: A client that reads slower than this many frames is let go; it comes back with Last-Event-ID.
+_MOST_FRAMES = 100
+_CLOCK_EVENTS = ("clock.frozen", "clock.moved", "clock.resumed", "clock.jumped")
+
+
+class Stream:
+    """Gathers what was written and hands it to every client."""
+
+    def __init__(self, rooms: DashboardRooms, reader: Reader) -> None:
+        self._rooms = rooms
+        self._reader = reader
+        self._clients: set[asyncio.Queue[str | None]] = set()
+        self._events: list[dict[str, Any]] = []
+        self._kinds: Counter[str] = Counter()
+        self._queues: set[str] = set()
+        self._seq = 0
+        self._clock: dict[str, Any] = {}
+        self._leave: list[Any] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def frames(self, after: int | None) -> AsyncIterator[str]:
+        """What one client is sent. `after`: the last event that it has seen. Ends when the server does, or when the client
+        is too slow."""
+        waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_FRAMES)
+        if not self._clients:
+            self._listen()
+        self._clients.add(waiting)
+        try:
+            yield "retry: 1000\n\n"
+            yield await self._first(after)
+            yield _frame("clock", await self._clock_now())
+            while not self._closed:
+                try:
+                    async with asyncio.timeout(_ALIVE_S):
+                        frame = await waiting.get()
+                except TimeoutError:
+                    frame = ": alive\n\n"
+                if frame is None:
+                    return
+                yield frame
+        finally:
+            self._clients.discard(waiting)
+            if not self._clients:
+                self._listen_no_more()
+
+    async def _first(self, after: int | None) -> str:
+        def read(connection: sqlite3.Connection) -> tuple[int, list[reading.Recorded]]:
+            last = reading.last_seq(connection)
+            missed = [] if after is None else reading.events_before(connection, None, _MOST_EVENTS, "seq > ?", (after,))
+            return last, missed[::-1]
+
+        last, missed = await self._reader.ask(read)
+        if after is not None and after > last:  # the record was replaced: what the client knows is of another one
+            return _frame("reset", {"seq": last}, last)
+        self._seq = max(self._seq, last)
+        shown = [event.as_json() for event in missed]
+        skipped = 0 if after is None else max(0, last - after - len(shown))
+        kinds = Counter(event["kind"] for event in shown)
+        queues = sorted({event["queue"] for event in shown if event["queue"]})
+        return _frame("change", await self._change(last, queues, dict(kinds), shown, skipped), last)
+
+    # Gathering ----------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        recorder = self._rooms.recorder
+        if recorder is not None:
+            self._leave.append(recorder.on_written(self._written))
+        self._leave.append(self._rooms.events.subscribe(self._seen))
+
+    def _listen_no_more(self) -> None:
+        for leave in self._leave:
+            leave()
+        self._leave = []
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _seen(self, event: Any) -> None:
+        if event.kind in _CLOCK_EVENTS:
+            self._plan()
+
+    def _written(self, written: Written) -> None:
+        events = written.events
+        self._seq = written.first_seq + len(events) - 1
+        self._kinds.update(event[1] for event in events)
+        self._queues.update(event[3] for event in events if event[3])
+        first = max(0, len(events) - _MOST_EVENTS)
+        for place, (at_ms, kind, worker, queue, trace, span, data) in enumerate(events[first:], first):
+            shown = reading.Recorded(written.first_seq + place, at_ms, kind, worker, queue, trace, span, data)
+            self._events.append(shown.as_json())
+        del self._events[:-_MOST_EVENTS]
+        self._plan()
+
+    def _plan(self) -> None:
+        if self._timer is None and self._task is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._task = asyncio.ensure_future(self._send())
+        self._task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and task.exception() is not None:
+            self._rooms.events.emit("record.failed", error=f"the stream of changes: {task.exception()}")
+        if self._kinds:
+            self._plan()
+
+    async def _send(self) -> None:
+        kinds, events, queues, seq = self._kinds, self._events, self._queues, self._seq
+        self._kinds, self._events, self._queues = Counter(), [], set()
+        frames = []
+        if kinds:
+            self._reader.changed()
+            skipped = max(0, sum(kinds.values()) - len(events))
+            change = await self._change(seq, sorted(queues), dict(kinds), events, skipped)
+            frames.append(_frame("change", change, seq))
+        clock = await self._clock_now()
+        if self._differs(clock):
+            self._clock = clock
+            frames.append(_frame("clock", clock))
+        for waiting in list(self._clients):
+            try:
+                for frame in frames:
+                    waiting.put_nowait(frame)
+            except asyncio.QueueFull:
+                while not waiting.empty():
+                    waiting.get_nowait()
+                waiting.put_nowait(None)
+
+    async def _change(
+        self, seq: int, queues: list[str], kinds: dict[str, int], events: list[dict[str, Any]], skipped: int
+    ) -> dict[str, Any]:
+        counted = await self._reader.counts()
+        names = {"in_flight": "inFlight"}
+        counts = dict.fromkeys(("ready", "delayed", "inFlight", "retrying", "dead"), 0)
+        for states in counted.values():
+            for state, count in states.items():
+                counts[names.get(state, state)] += count
+        return {"seq": seq, "queues": queues, "kinds": kinds, "counts": counts, "events": events, "skipped": skipped}
+
+    async def _clock_now(self) -> dict[str, Any]:
+        show = self._rooms.controls.get("GET clock")
+        return {} if show is None else await show({})
+
+    def _differs(self, clock: dict[str, Any]) -> bool:
+        return any(clock.get(name) != self._clock.get(name) for name in ("frozen", "moving", "aheadMs", "nextMs")) or (
+            bool(clock.get("frozen")) and clock.get("nowMs") != self._clock.get("nowMs")
+        )
+
+    def close(self) -> None:
+        """End all streams."""
+        self._closed = True
+        self._listen_no_more()
+        if self._task is not None:
+            self._task.cancel()
+        for waiting in self._clients:
+            while not waiting.empty():
+                waiting.get_nowait()
+            waiting.put_nowait(None)
+
+
+def _frame(event: str, data: dict[str, Any], number: int | None = None) -> str:
+    first = "" if number is None else f"id: {number}\n"
+    return f"{first}event: {event}\ndata: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
