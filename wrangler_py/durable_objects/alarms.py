@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.durable_objects import limits
 from wrangler_py.events.record import EventLog
+from wrangler_py.events.trace import Span, within
 
 #: (class, id, name or None, time as the object has it or None, due on the session's clock or None); both None: no alarm.
 AlarmChange = tuple[str, str, str | None, int | None, int | None]
@@ -142,6 +143,10 @@ class AlarmScheduler:
         return task
 
     async def _run(self, alarm: Alarm) -> AlarmOutcome:
+        with within(Span("alarm", f"{alarm.class_name} {alarm.name or alarm.id[:8]}")):
+            return await self._run_in_span(alarm)
+
+    async def _run_in_span(self, alarm: Alarm) -> AlarmOutcome:
         tried_ms = alarm.time_ms
         started = time.perf_counter()
         self._emit("alarm.started", alarm, retry=alarm.failures)

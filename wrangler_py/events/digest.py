@@ -237,6 +237,10 @@ class Digest:
             + (_json(detail), span.id)
         )
 
+    def _alarm_ended(self, rows: Rows, event: Event, span: Span | None) -> None:
+        outcome = "ok" if event.kind == "alarm.finished" else "exception"
+        self._run_ended(rows, Event(event.at_ms, event.kind, {"ms": None, **event.data, "outcome": outcome}), span)
+
     def _request(self, rows: Rows, event: Event, span: Span | None) -> None:
         if span is None:
             return
@@ -292,8 +296,11 @@ _SPECIAL: dict[str, Callable[[Digest, Rows, Event, Span | None], dict[str, Any] 
     "api.finished": Digest._request,
     "cron.fired": Digest._run_begun,
     "cron.finished": Digest._run_ended,
-    "alarm.fired": Digest._run_begun,
-    "alarm.finished": Digest._run_ended,
+    "alarm.started": Digest._run_begun,
+    "alarm.finished": Digest._alarm_ended,
+    "alarm.failed": Digest._alarm_ended,
+    "alarm.retrying": Digest._alarm_ended,
+    "alarm.gave_up": Digest._alarm_ended,
     "task.started": Digest._run_begun,
     "task.finished": Digest._run_ended,
     "worker.printed": Digest._printed,

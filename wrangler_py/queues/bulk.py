@@ -15,7 +15,7 @@ from typing import Any
 
 from wrangler_py.clock import Clock, SystemClock
 from wrangler_py.events.record import EventLog
-from wrangler_py.queues import tables
+from wrangler_py.queues import backlog, tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.message import OutgoingMessage
 from wrangler_py.queues.search import Found
@@ -180,6 +180,7 @@ def _hasten(now_ms: int, seqs: Sequence[int | None], connection: sqlite3.Connect
 
 def _take_out(seqs: Sequence[int | None], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
+    backlog.count_up(connection)
     for seq in seqs:
         row = connection.execute(_TAKE, (seq,)).fetchone()
         if row is not None:
@@ -190,6 +191,9 @@ def _take_out(seqs: Sequence[int | None], connection: sqlite3.Connection) -> lis
 
 
 def _put_back(rows: Sequence[tuple[Any, ...]], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    backlog.count_up(connection)
+    if rows:
+        backlog.note_entry(connection, max(row[5] for row in rows))
     back = [row for row in rows if connection.execute(_PUT_BACK, row).rowcount]
     _count(connection, back, 1)
     return back
@@ -201,14 +205,16 @@ def _move(name: str, now_ms: int, messages: Sequence[Found], connection: sqlite3
     moved: set[int] = set()
     if record is None:
         return moved
+    backlog.count_up(connection)
+    backlog.note_entry(connection, now_ms)
     for message in messages:
         assert message.seq is not None
         due_ms = now_ms + record.delivery_delay * 1000
         row = connection.execute(_MOVE, (record.id, now_ms, due_ms, message.seq)).fetchone()
         if row is not None:
             connection.execute(_FORGET_LEASES, (message.seq,))
-            tables.add_to_backlog(connection, ids[message.queue], -1, -row[0])
-            tables.add_to_backlog(connection, record.id, 1, row[0])
+            backlog.add(connection, ids[message.queue], -1, -row[0])
+            backlog.add(connection, record.id, 1, row[0])
             moved.add(message.seq)
     return moved
 
@@ -218,4 +224,4 @@ def _count(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], sign
     for row in rows:
         sizes.setdefault(row[1], []).append(len(row[-1]))
     for queue_id, those in sizes.items():
-        tables.add_to_backlog(connection, queue_id, sign * len(those), sign * sum(those))
+        backlog.add(connection, queue_id, sign * len(those), sign * sum(those))

@@ -73,7 +73,7 @@ def incoming(
     """
     ids = os.urandom(16 * len(messages))
     new = []
-    for number, (body, content_type, own_delay, source) in enumerate(messages):
+    for number, (body, content_type, own_delay, source, _) in enumerate(messages):
         asked = delay_seconds if own_delay is None else own_delay
         visible_ms = now_ms + (queue_delay if asked is None else asked) * 1000
         new.append(NewMessage(ids[16 * number : 16 * number + 16], content_type, body, visible_ms, source, asked))

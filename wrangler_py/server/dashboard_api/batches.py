@@ -152,29 +152,56 @@ def _task(run: Run, now_ms: int) -> dict[str, Any]:
 
 
 _ALARM = schemas.record(
-    worker=schemas.nullable(schemas.TEXT),
+    ("attempts",),
+    worker=schemas.TEXT,
     namespace=schemas.TEXT,
     objectId=schemas.TEXT,
     name=schemas.nullable(schemas.TEXT),
     atMs=schemas.MS,
     retries=schemas.INTEGER,
+    running=schemas.BOOLEAN,
 )
+_SHOW_ALARMS, _RUN_ALARM = "GET durable-objects/alarms", "POST durable-objects/alarms/run"
 
 
 @ROUTES.get("alarms", "Pending alarms of Durable Objects", schemas.record(alarms=schemas.array(_ALARM)))
 async def alarms(call: Call) -> dict[str, Any]:
-    return {"alarms": call.rooms.alarms()}
+    show = call.rooms.controls.get(_SHOW_ALARMS)
+    pending = [] if show is None else (await show({}))["alarms"]
+    return {
+        "alarms": [
+            {
+                "worker": alarm["worker"],
+                "namespace": alarm["class"],
+                "objectId": alarm["id"],
+                "name": alarm["name"],
+                "atMs": alarm["due"],
+                "retries": alarm["attempts"],
+                "running": alarm["running"],
+            }
+            for alarm in pending
+        ]
+    }
 
 
-@ROUTES.post("alarms/run", "Run an alarm now", schemas.done())
+_WHICH = ("worker", "namespace", "objectId")
+
+
+@ROUTES.post(
+    "alarms/run",
+    "Run an alarm now",
+    schemas.done(outcome=schemas.TEXT, error=schemas.nullable(schemas.TEXT)),
+    schemas.record(**dict.fromkeys(_WHICH, schemas.TEXT)),
+)
 async def run_alarm(call: Call) -> dict[str, Any]:
-    namespace, object_id = call.text("namespace"), call.text("objectId")
-    if namespace is None or object_id is None:
-        raise CallError("Say which one by `namespace` and `objectId`.")
-    lines = also(call, "alarms/run", {"namespace": namespace, "objectId": object_id})
+    given = {name: call.text(name) for name in _WHICH}
+    if None in given.values():
+        raise CallError("Say which one by `worker`, `namespace` and `objectId`.")
+    lines = also(call, "alarms/run", given)
     if call.preview:
         return {"ok": True, "also": lines}
-    if call.rooms.run_alarm is None:
+    run = call.rooms.controls.get(_RUN_ALARM)
+    if run is None:
         raise CallError("This session has no Durable Objects.", 404)
-    await call.rooms.run_alarm(namespace, object_id)
-    return {"ok": True, "also": lines}
+    done = await run({"worker": given["worker"], "class": given["namespace"], "id": given["objectId"]})
+    return {"ok": True, "also": lines, **done}

@@ -88,9 +88,6 @@ class DashboardRooms:
     bulk: BulkChanges
     #: Texts about the session that its user should know: (level, text, queue).
     advice: Callable[[], list[tuple[str, str, str | None]]] = field(default=list)
-    #: The pending alarms of Durable Objects, and what runs one; None while no such binding is served.
-    alarms: Callable[[], list[dict[str, Any]]] = field(default=list)
-    run_alarm: Callable[[str, str], Any] | None = None
 
 
 class Reader:
