@@ -27,8 +27,8 @@ from wrangler_py.bindings.sql_statements import is_blank, is_explained, only_rea
 Value = None | int | float | str | bytes
 Rows = list[tuple[Value, ...]]
 
-#: workerd binds every number as REAL: JavaScript has no other (so 1 in a TEXT column is "1.0", as on Cloudflare).
-_EXACT = 2**53
+#: The largest integer that JavaScript's numbers hold for sure.
+_EXACT = 2**53 - 1
 
 
 class D1Error(Exception):
@@ -267,7 +267,7 @@ class D1Database(Closing):
 
 
 def _in(value: Value) -> Value:
-    """A parameter as workerd binds it."""
+    """A parameter as workerd binds it: every number as REAL (so 1 in a TEXT column is "1.0", as on Cloudflare)."""
     if isinstance(value, bool | int):
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
