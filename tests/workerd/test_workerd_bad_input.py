@@ -40,7 +40,11 @@ CASES = {
         {"compatibility_flags": ["no_such"]},
         ["No such compatibility flag: no_such", "spelled right"],
     ),
-    "Node.js without its flag": ('import fs from "node:fs";\nfs;\n' + OK, {}, ["No such module .node:fs", "nodejs_compat"]),
+    "Node.js without its flag": (
+        'import fs from "node:fs";\nfs;\n' + OK,
+        {},
+        ["No such module .node:fs", "nodejs_compat"],
+    ),
     "a throw at the start": (
         "type A = 1;\nthrow new RangeError('no');\n" + OK,
         {},

@@ -15,6 +15,8 @@ from wrangler_py import __version__
 #: command: (module that holds `app`, or module:name, one line of help)
 _GROUPS = {
     "init": ("wrangler_py.cli.init", "Make a project whose tests pass."),
+    "doctor": ("wrangler_py.cli.doctor", "What is wrong here, and which value every setting has."),
+    "state": ("wrangler_py.cli.state_commands", "Save, load, compare and reset everything that is stored."),
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),

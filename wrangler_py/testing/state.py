@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 #: What a saved state says of the clock (session/snapshots.py writes it too).
-CLOCK_FILE = "clock.json"
+CLOCK_FILE = "saved.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def read_folder(folder: Path, test: str, saved: list[str]) -> Snapshot:
         )
     files = {name: data for name, data in _files(folder).items() if name not in (FILE_NAME, CLOCK_FILE)}
     clock = folder / CLOCK_FILE
-    now_ms = int(json.loads(clock.read_text())["nowMs"]) if clock.is_file() else 0
+    now_ms = int(json.loads(clock.read_text())["clockMs"]) if clock.is_file() else 0
     return Snapshot(_database(database), files, now_ms)
 
 
@@ -156,7 +156,9 @@ def write_folder(snapshot: Snapshot, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    (folder / CLOCK_FILE).write_text(json.dumps({"nowMs": snapshot.now_ms}), encoding="utf-8")
+    (folder / CLOCK_FILE).write_text(
+        json.dumps({"savedMs": snapshot.now_ms, "clockMs": snapshot.now_ms}), encoding="utf-8"
+    )
 
 
 def _migrations_dir(wpy: Wpy, binding: str) -> str:
