@@ -107,6 +107,7 @@ class WorkerProcess(asyncio.Protocol):
         self._decoder = frames.Decoder()
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
+        self._reading = False  # what is answered while a piece is read leaves with it
         self._numbers = itertools.count(1)
         self.events: dict[int, PendingEvent] = {}
         loop = asyncio.get_running_loop()
@@ -186,7 +187,7 @@ class WorkerProcess(asyncio.Protocol):
     def send(self, *frame: Any) -> None:
         """Send a frame; all frames of one turn of the loop leave in one write."""
         self._out.append(frames.encode(*frame))
-        if len(self._out) == 1:
+        if len(self._out) == 1 and not self._reading:
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:
@@ -218,12 +219,15 @@ class WorkerProcess(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
 
     def data_received(self, data: bytes) -> None:
+        self._reading = True
         try:
             self.take(self._decoder.feed(data))
-            if self._out:
-                self._write()
         except (ValueError, EOFError, TypeError) as error:
             self.kill(f"broke the protocol: {error}")
+        finally:
+            self._reading = False
+            if self._out:
+                self._write()
 
     def take(self, arrived: Sequence[tuple[Any, ...]]) -> None:
         """Frames that came together."""

@@ -74,6 +74,8 @@ class Connection:
         self._sock = sock
         self._hub = hub
         self._decoder = frames.Decoder()
+        #: Where the kernel puts what it has: a new `bytes` of this size for each read would cost five times the read.
+        self._room = memoryview(bytearray(_READ_SIZE))
         self._lock = threading.RLock()
         self._outbox: list[bytes | _LogLines] = []
         self._pending = 0  # bytes (of log lines: characters) in the outbox
@@ -214,14 +216,14 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_READ_SIZE)
+            size = self._sock.recv_into(self._room)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             end_process()
-        if not data:
+        if not size:
             end_process()
-        for frame in self._decoder.feed(data):
+        for frame in self._decoder.feed(self._room[:size]):
             if frame[0] == frames.STOP:
                 self.flush()
                 end_process()

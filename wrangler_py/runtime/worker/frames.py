@@ -134,21 +134,31 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[Any, ...]]:
+    def feed(self, data: bytes | memoryview) -> list[tuple[Any, ...]]:
         """The frames that are complete now. Raises ValueError when the stream is broken."""
         buffer = self._buffer
+        if not buffer:  # as nearly always: nothing is copied
+            found, end = _cut(data)
+            if end < len(data):
+                buffer += data[end:]
+            return found
         buffer += data
-        frames: list[tuple[Any, ...]] = []
-        start, end = 0, len(buffer)
         with memoryview(buffer) as view:
-            while end - start >= 4:
-                (size,) = _HEADER.unpack_from(view, start)
-                if size > MAX_FRAME:
-                    raise ValueError(f"a frame of {size} bytes")
-                if end - start - 4 < size:
-                    break
-                frames.append(marshal.loads(view[start + 4 : start + 4 + size]))
-                start += 4 + size
-        if start:
-            del buffer[:start]
-        return frames
+            found, end = _cut(view)
+        del buffer[:end]
+        return found
+
+
+def _cut(data: bytes | memoryview) -> tuple[list[tuple[Any, ...]], int]:
+    """The complete frames at the head of `data`, and where the rest begins."""
+    frames: list[tuple[Any, ...]] = []
+    start, end = 0, len(data)
+    while end - start >= 4:
+        (size,) = _HEADER.unpack_from(data, start)
+        if size > MAX_FRAME:
+            raise ValueError(f"a frame of {size} bytes")
+        if end - start - 4 < size:
+            break
+        frames.append(marshal.loads(data[start + 4 : start + 4 + size]))
+        start += 4 + size
+    return frames, start

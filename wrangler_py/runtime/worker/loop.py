@@ -287,6 +287,13 @@ class Hub(WebLoop):
                 handle._scheduled = False
                 ready.append(handle)
 
+        self._run_ready()
+        if found and ready:  # who waited for what the socket brought goes on in this very turn
+            self._run_ready()
+
+    def _run_ready(self) -> None:
+        """Run what is ready now, but not what that makes ready."""
+        ready = self._ready
         running: Any = None
         for _ in range(len(ready)):
             if not ready:  # a nested turn took them

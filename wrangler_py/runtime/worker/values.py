@@ -22,6 +22,7 @@ def metrics_dict(metrics: tuple[int, int, int | None]) -> Any:
     return made
 
 
+@lru_cache(16)  # the same moment comes many times over: that of a batch, of the oldest message
 def naive_datetime(milliseconds: float) -> Any:
     """A JavaScript Date as the SDK shows it to Python: in the process's zone, without saying so."""
     from datetime import datetime
