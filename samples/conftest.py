@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dev_server import DevServer, has_report
+from js_project import node_modules
 
 #: Starts `wpy dev` in the sample's folder with the given arguments, and returns when it is ready.
 Start = Callable[..., DevServer]
@@ -35,6 +36,15 @@ def wpy_dev(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+@pytest.fixture
+def javascript(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages of the TypeScript samples, without `npm install` in each; skipped where there are none."""
+    modules = node_modules()
+    monkeypatch.setenv("NODE_PATH", str(modules))
+    for name in ("workerd", "esbuild"):
+        monkeypatch.setenv(f"WPY_{name.upper()}", str(modules / name / "bin" / name))
 
 
 @pytest.hookimpl(wrapper=True)
