@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import sys
 import webbrowser
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +21,12 @@ from wrangler_py.config.model import ConfigError, Problem, SessionConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.advice import Adviser
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
-from wrangler_py.dev.hotkeys import box, hotkeys
+from wrangler_py.dev.hotkeys import HotKeys, box, hotkeys
 from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.record import Event, EventLog
 from wrangler_py.events.recorder import RecordLimits
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.dashboard_api.door import ROOT as DASHBOARD
@@ -81,6 +82,32 @@ class DevSession:
         self._ip = options.ip or section.ip or "127.0.0.1"
         self._port = section.port if options.port is None else options.port
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hotkeys: HotKeys | None = None
+        #: Workers that stand at a breakpoint: Ctrl-C is the debugger's meanwhile.
+        self._at_breakpoint: Counter[str] = Counter()
+        self._events.subscribe(self._on_breakpoint)
+
+    def _on_breakpoint(self, event: Event) -> None:
+        """A debugger's prompt appears on the terminal, or is gone."""
+        if event.kind == "worker.breakpoint":
+            self._at_breakpoint[event.data["worker"]] += 1
+            if self._hotkeys is not None:
+                self._hotkeys.lend()
+        elif event.kind == "worker.continued":
+            self._at_breakpoint[event.data["worker"]] -= 1
+            if self._hotkeys is not None:
+                self._hotkeys.give_back()
+        elif event.kind == "worker.crashed":
+            stood = self._at_breakpoint.pop(event.data["worker"], 0) > 0
+            if stood and self._hotkeys is not None:
+                self._hotkeys.give_back()
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: the end of the session, unless a debugger's prompt has the terminal."""
+        if self._at_breakpoint.total() > 0:
+            self._terminal.info("Ctrl-C: a debugger has the terminal; q there ends the handler, SIGTERM the session")
+        else:
+            self._stop.set()
 
     async def run(self) -> int:
         """Serve until Ctrl-C, SIGTERM or the hot key. Returns the exit code. Raises StartError, StateError, PortError."""
@@ -142,7 +169,7 @@ class DevSession:
                     self._terminal.info(f"Dashboard on {self._url}{DASHBOARD}/")
                 if self._wants_hotkeys():
                     self._print_hotkeys()
-                    terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
+                    self._hotkeys = terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
                 self._terminal.flush()
                 await emulator.start()
                 if self._options.reload:
@@ -306,7 +333,7 @@ class DevSession:
         if sys.platform != "win32":
             handled.append(signal.SIGHUP)
             for number in handled:
-                loop.add_signal_handler(number, self._stop.set)
+                loop.add_signal_handler(number, self._interrupt if number == signal.SIGINT else self._stop.set)
             try:
                 yield
             finally:

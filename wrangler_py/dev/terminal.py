@@ -165,6 +165,11 @@ class Terminal:
         doing = e["event"] or "the worker"
         self.warn(f"{doing} has blocked the worker for {e['seconds']:.1f} s at {e['where']}")
 
+    def _breakpoint(self, e: dict[str, Any]) -> None:
+        doing = e["event"] or f'the worker "{e["worker"]}"'
+        self.info(f"{doing} stands at a breakpoint, {e['where']}: its time limits stand still (c goes on)")
+        self.flush()
+
     def _crashed(self, e: dict[str, Any]) -> None:
         self.error(f'Worker "{e["worker"]}": {e["reason"]}. Its running events failed; starting it again.')
 
@@ -285,6 +290,7 @@ _PRINTERS: dict[str, _Printer] = {
     "worker.printed": Terminal._printed,
     "worker.warned": Terminal._warned,
     "worker.blocked": Terminal._blocked,
+    "worker.breakpoint": Terminal._breakpoint,
     "worker.crashed": Terminal._crashed,
     "worker.load_failed": Terminal._load_failed,
     "worker.reloaded": Terminal._reloaded,

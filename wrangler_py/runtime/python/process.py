@@ -117,6 +117,12 @@ class WorkerProcess(asyncio.Protocol):
         #: Done when the process is gone; its result says how.
         self.ended: asyncio.Future[str] = loop.create_future()
         self._fatal: str | None = None
+        #: Whether user code stands at a breakpoint.
+        self.debugging = False
+        #: Limits that run, and the seconds that each has left while it stands still.
+        self._timers: dict[asyncio.Timeout, float] = {}
+        #: Told of breakpoints: label of the event, whether one begins, where.
+        self.on_debug: Callable[[str, bool, str], None] = lambda label, begins, where: None
         self._expected_end: str | None = None
         #: Called whenever an event is over.
         self.on_event_over: Callable[[], None] = _nothing
@@ -280,6 +286,10 @@ class WorkerProcess(asyncio.Protocol):
             _, number, seconds, where = frame
             with self._within(number):
                 self._blocked(self._label(number), seconds, where)
+        elif kind == frames.DEBUG:
+            _, number, begins, where = frame
+            self._debug(begins)
+            self.on_debug(self._label(number), begins, where)
         elif kind == frames.HELLO:
             if not self._hello.done():
                 self._hello.set_result(frame[1])
@@ -299,6 +309,32 @@ class WorkerProcess(asyncio.Protocol):
             self._fatal = frame[1]
         else:
             raise ValueError(f"unknown frame {kind!r}")
+
+    # Time limits --------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def limit(self, seconds: float) -> AsyncIterator[None]:
+        """Raises TimeoutError after so many seconds of real time, those in a debugger not counted."""
+        async with asyncio.timeout(seconds) as timer:
+            self._timers[timer] = seconds
+            if self.debugging:
+                timer.reschedule(None)
+            try:
+                yield
+            finally:
+                del self._timers[timer]
+
+    def _debug(self, begins: bool) -> None:
+        now = self._loop.time()
+        if begins == self.debugging:
+            return
+        self.debugging = begins
+        for timer in self._timers:
+            if begins:
+                self._timers[timer] = max(0.0, (timer.when() or now) - now)
+                timer.reschedule(None)
+            else:
+                timer.reschedule(now + self._timers[timer])
 
     def _over(self, event: PendingEvent, result: dict[str, Any]) -> None:
         if not event.returned.done():

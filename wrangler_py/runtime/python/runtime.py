@@ -158,7 +158,7 @@ class PythonRuntime:
             services=self._services,
         )
         try:
-            async with asyncio.timeout(_LOAD_TIMEOUT_S):
+            async with process.limit(_LOAD_TIMEOUT_S):
                 info = await process.load(spec)
         except (LoadFailed, ProcessEnded, TimeoutError) as error:
             self._forget(process, "could not load")
@@ -249,6 +249,7 @@ class PythonRuntime:
             else ClockedProcess(spawned, self, self._worker_printed, self._worker_blocked, self._clocks)
         )
         process.on_tasks = self._tasks_told
+        process.on_debug = self._worker_debugged
         self._spare = process
         self._background(self._warm(process))
 
@@ -382,7 +383,7 @@ class PythonRuntime:
     ) -> dict[str, Any]:
         """Wait for an event's end; past the wall limit its process is ended, because nothing else stops user code."""
         try:
-            async with asyncio.timeout(self._wall_limit_s):
+            async with process.limit(self._wall_limit_s):
                 return await future
         except TimeoutError:
             text = f"{event.label} ran for more than {self._wall_limit_s:g} s"
@@ -486,6 +487,10 @@ class PythonRuntime:
         else:
             ms = round((asyncio.get_running_loop().time() - since) * 1000)
             self._events.emit("task.finished", worker=self.name, ms=ms, outcome=over[0], error=over[1], span=span)
+
+    def _worker_debugged(self, label: str, begins: bool, where: str) -> None:
+        kind = "worker.breakpoint" if begins else "worker.continued"
+        self._events.emit(kind, worker=self.name, event=label, where=where)
 
     def _worker_blocked(self, label: str, seconds: float, where: str) -> None:
         self._events.emit("worker.blocked", worker=self.name, event=label, seconds=seconds, where=where)

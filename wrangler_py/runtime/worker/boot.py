@@ -73,6 +73,7 @@ def _serve(hub, link, dont_write: bool) -> NoReturn:
         problem = ""
     sys.dont_write_bytecode = dont_write
     logs.install(link)
+    patches.install_breakpoint(hub, link)
     before = dict(sys.modules)
     for name in json.loads(os.environ.get("WPY_PRELOAD") or "[]"):
         try:

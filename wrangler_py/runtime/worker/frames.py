@@ -64,6 +64,7 @@ Worker to server:
                                           only while the clock of CLOCK stands: nothing is left to do. due_ms: when the next
                                           timer is due, or None; frames_taken: since LOAD; besides: what else is waited for,
                                           "threads", "sockets" or "". Not sent while a CALL is unanswered
+    (DEBUG, event, begins, where)         a prompt of pdb appears on the terminal (True), or is gone (False): time stands still
     (BLOCKED, event, seconds, where)      the event loop has not turned for `seconds`; where: "src/entry.py:12 in queue"
 
     (OBJECTS_ARE, state, alarms)          state: "open" (alarms: all of them), "closed" (none), "alarms" (those that have moved);
@@ -112,6 +113,7 @@ LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC, OBJ
 HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING, OBJECTS_ARE = range(
     20, 33
 )
+DEBUG = 33
 
 #: A frame larger than this is a broken stream, not a message (bytes).
 MAX_FRAME = 1 << 30

@@ -19,7 +19,7 @@ REPEAT_S = 5.0
 _INTERVAL_S = 0.25
 
 #: The coroutines of dispatch.py that run an event, which is their local `event`.
-_RUNNERS = ("_run_fetch", "_run_queue", "_run_scheduled")
+_RUNNERS = ("_run_fetch", "_run_queue", "_run_scheduled", "_run_rpc")
 
 
 class Watchdog:
