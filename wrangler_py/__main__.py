@@ -9,7 +9,8 @@ def main() -> None:
     """Run the command line. Ends the process with its exit code."""
     arguments = sys.argv[1:]
     first = None
-    if arguments[:1] == ["dev"] and not {"-h", "--help"} & set(arguments):
+    inspects = any(argument.partition("=")[0] == "--inspect" for argument in arguments)
+    if arguments[:1] == ["dev"] and not {"-h", "--help"} & set(arguments) and not inspects:
         # The first worker process starts before anything else is imported, so that both start side by side.
         from wrangler_py.runtime.python.spawn import spawn
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import select
 import signal
+import socket
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from session_project import Project
@@ -146,3 +151,102 @@ class Terminal:
                 pass
         _, status = os.waitpid(self.pid, 0)
         return os.waitstatus_to_exitcode(status)
+
+
+class Dap:
+    """A debug adapter's client (https://microsoft.github.io/debug-adapter-protocol/), just enough to stop once."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._file = self._socket.makefile("rb")
+        self._passed_over: list[dict[str, Any]] = []
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        self.send(command, **arguments)
+        return self.wait_for("response", command)
+
+    def send(self, command: str, **arguments: Any) -> None:
+        data = json.dumps({"seq": 1, "type": "request", "command": command, "arguments": arguments}).encode()
+        self._socket.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(data), data))
+
+    def wait_for(self, kind: str, name: str) -> Any:
+        field = "event" if kind == "event" else "command"
+        for message in self._passed_over:
+            if message["type"] == kind and message[field] == name:
+                self._passed_over.remove(message)
+                return message["body"]
+        while True:
+            length = 0
+            while line := self._file.readline().strip():
+                length = int(line.partition(b":")[2])
+            message = json.loads(self._file.read(length))
+            if message["type"] == kind and message[field] == name:
+                return message.get("body")
+            self._passed_over.append(message)
+
+    def attach(self, file: Path, line: int, **how: Any) -> None:
+        self.ask("initialize", adapterID="debugpy", pathFormat="path")
+        self.send("attach", **how)
+        self.wait_for("event", "initialized")
+        self.ask("setBreakpoints", source={"path": str(file)}, breakpoints=[{"line": line}])
+        self.ask("configurationDone")
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads
+        self._socket.close()
+
+
+@pytest.mark.skipif(find_spec("debugpy") is None, reason="debugpy is not installed")
+def test_a_debugger_attaches_and_is_handed_the_workers(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.config()
+    file = project.code(BREAKPOINT)
+    line = file.read_text().splitlines().index('        return Response(f"secret {secret}")') + 1
+    with project.server("--inspect=0") as server, contextlib.ExitStack() as clients:
+        port = int(server.wait_for(r"A debugger can attach to 127.0.0.1:(\d+)")[1])
+        assert server.get("/").text == "secret 42", "nobody has to attach"
+        editor = Dap(port)
+        clients.callback(editor.close)
+        editor.attach(file, line, connect={"host": "127.0.0.1", "port": port}, subProcess=True)
+        with ThreadPoolExecutor(4) as pool:
+
+            def join(given: dict[str, Any]) -> Dap:
+                worker = Dap(given["connect"]["port"])
+                how = {key: value for key, value in given.items() if key not in ("name", "type", "request")}
+                worker.attach(file, line, **how)
+                return worker
+
+            joined = []
+            for _ in range(3):  # the one that was there, the one that serves, and the spare
+                joined.append(join(editor.wait_for("event", "debugpyAttach")))
+                clients.callback(joined[-1].close)
+            server.wait_for("Reloaded worker")  # what served before has been replaced by what has joined
+            answer = pool.submit(server.get, "/")
+            stops = [pool.submit(worker.wait_for, "event", "stopped") for worker in joined]
+            done, _ = wait(stops, timeout=30, return_when=FIRST_COMPLETED)
+            stopped = done.pop()
+            worker = joined[stops.index(stopped)]
+            thread = stopped.result()["threadId"]
+            frame = worker.ask("stackTrace", threadId=thread)["stackFrames"][0]
+            assert (frame["name"], frame["line"]) == ("fetch", line)
+            assert worker.ask("evaluate", expression="secret + 1", frameId=frame["id"])["result"] == "43"
+            worker.send("continue", threadId=thread)
+            assert answer.result(30).text == "secret 42"
+            clients.close()
+            for other in stops:
+                other.cancel()
+
+
+def test_without_debugpy_inspect_says_what_to_install(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.config()
+    project.code(BREAKPOINT)
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/debugpy.py").write_text("raise ImportError('no debugpy')")
+    done = subprocess.run(
+        project.command("dev", "--inspect"), cwd=tmp_path, env={**os.environ, "PYTHONPATH": "without"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'pip install "wrangler_py[inspect]"' in done.stderr

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from wrangler_py.dev.options import DEFAULT_PORT, STATE_FOLDER, DevOptions, LogLevel
+from wrangler_py.dev.options import DEBUG_PORT, DEFAULT_PORT, STATE_FOLDER, DevOptions, LogLevel
 
 if TYPE_CHECKING:
     import asyncio
@@ -117,6 +117,15 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     help="Let Chrome DevTools debug JavaScript Workers on this port (0: any).",
 )
 @click.option(
+    "--inspect",
+    type=click.IntRange(0, 65535),
+    is_flag=False,
+    flag_value=DEBUG_PORT,
+    metavar="[PORT]",
+    help=f"Let a Python debugger (VS Code, debugpy) attach on this port, {DEBUG_PORT} by default, 0: any "
+    "(needs wrangler_py[inspect]).",
+)
+@click.option(
     "--show-interactive-dev-session/--no-show-interactive-dev-session",
     default=None,
     help="Hot keys; by default on a terminal.",
@@ -143,6 +152,7 @@ def dev(
     record_mb: int,
     no_reload: bool,
     inspector_port: int | None,
+    inspect: int | None,
     show_interactive_dev_session: bool | None,
 ) -> None:
     """Serve your Worker: its fetch, its queues, its crons.
@@ -167,12 +177,22 @@ def dev(
         worker_clock=worker_clock,
         cron_catch_up=cron_catch_up,
         inspector_port=inspector_port,
+        inspect_port=None if inspect is None else _inspect(inspect),
         api_token=os.environ.get("WPY_API_TOKEN") or None,
         dashboard=not no_dashboard,
         readonly=readonly,
         record_mb=record_mb,
     )
     ctx.exit(_serve(ctx, options))
+
+
+def _inspect(port: int) -> int:
+    from wrangler_py.dev.inspect import InspectError, listen_for_debugger
+
+    try:
+        return listen_for_debugger(port)
+    except InspectError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _serve(ctx: click.Context, options: DevOptions) -> int:

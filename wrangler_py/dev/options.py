@@ -11,6 +11,8 @@ from typing import Literal
 LogLevel = Literal["debug", "info", "log", "warn", "error", "none"]
 
 DEFAULT_PORT = 8787
+#: Where `--inspect` listens.
+DEBUG_PORT = 5678
 #: Where state lives, beside the first config file.
 STATE_FOLDER = Path(".wpy") / "state"
 
@@ -51,6 +53,8 @@ class DevOptions:
     readonly: bool = False
     #: What the event record may take on disk (MB); 0: nothing is recorded.
     record_mb: int = 256
+    #: Where a Python debugger may attach to this process and to its workers' (it listens already); None: nowhere.
+    inspect_port: int | None = None
 
 
 def state_folder(persist_to: Path | None, cwd: Path, roots: Sequence[Path]) -> Path:

@@ -22,6 +22,7 @@ from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.advice import Adviser
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
 from wrangler_py.dev.hotkeys import HotKeys, box, hotkeys
+from wrangler_py.dev.inspect import on_attach
 from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
@@ -146,6 +147,7 @@ class DevSession:
             record=RecordLimits(max_bytes=self._options.record_mb << 20) if self._options.record_mb else None,
             dashboard=self._options.dashboard,
             readonly=self._options.readonly,
+            debugger=self._options.inspect_port is not None,
         )
         emulator = Emulator(self._config, store, self._clock, self._events, options, first=self._first)
         self._first = None  # the emulator ends it from now on
@@ -171,6 +173,9 @@ class DevSession:
                     self._print_hotkeys()
                     self._hotkeys = terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
                 self._terminal.flush()
+                if self._options.inspect_port is not None:
+                    self._terminal.info(f"A debugger can attach to 127.0.0.1:{self._options.inspect_port}")
+                    self._spawn(on_attach(lambda: self._reload_all(emulator)))
                 await emulator.start()
                 if self._options.reload:
                     watching = asyncio.create_task(self._watch(seen, looked_ms))

@@ -71,6 +71,8 @@ class EmulatorOptions:
     api_token: str | None = None
     #: Where Chrome DevTools may connect to the JavaScript Workers; None: nowhere.
     inspector_port: int | None = None
+    #: A debugger may hold Python workers for as long as it likes.
+    debugger: bool = False
     #: How much the record of what happened (events/) keeps; None: nothing is recorded.
     record: RecordLimits | None = field(default_factory=RecordLimits)
     #: Whether the dashboard, its API and the figures for Prometheus are served.
@@ -184,6 +186,7 @@ class Emulator:
             services=self.services,
             handlers=self.binding_handlers,
             durable=self.objects.home,
+            **({"wall_limit_s": None} if self.options.debugger else {}),
         )
 
     def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:

@@ -161,6 +161,7 @@ class InProcessRuntime(PythonRuntime):
         """As PythonRuntime's; the wall limit goes by the session's clock, and a handler that stands still fails the test."""
         over = asyncio.Event()
         future.add_done_callback(lambda _: over.set())
+        assert self._wall_limit_s is not None  # no debugger's prompt here
         limit = self._host.clock.call_later(self._wall_limit_s, over.set, recurring=True)
         try:
             hung = await self._hung(process, event, over)

@@ -313,8 +313,11 @@ class WorkerProcess(asyncio.Protocol):
     # Time limits --------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def limit(self, seconds: float) -> AsyncIterator[None]:
-        """Raises TimeoutError after so many seconds of real time, those in a debugger not counted."""
+    async def limit(self, seconds: float | None) -> AsyncIterator[None]:
+        """Raises TimeoutError after so many seconds of real time, those in a debugger not counted. None: never."""
+        if seconds is None:
+            yield
+            return
         async with asyncio.timeout(seconds) as timer:
             self._timers[timer] = seconds
             if self.debugging:

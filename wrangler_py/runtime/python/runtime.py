@@ -77,7 +77,7 @@ class PythonRuntime:
         *,
         gate: Callable[[bool], None],
         python: str | None = None,
-        wall_limit_s: float = WALL_LIMIT_SECONDS,
+        wall_limit_s: float | None = WALL_LIMIT_SECONDS,
         first: SpawnedProcess | None = None,
         clocks: WorkerClocks | None = None,
         handlers: Mapping[str, BindingHandler] | None = None,
