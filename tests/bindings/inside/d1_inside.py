@@ -16,7 +16,9 @@ async def refused(awaitable):
 
 @pytest.fixture(autouse=True)
 async def table():
-    await DB.exec("DROP TABLE IF EXISTS users\nCREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE, score REAL, data BLOB)")
+    await DB.exec(
+        "DROP TABLE IF EXISTS users\nCREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT UNIQUE, score REAL, data BLOB)"
+    )
     await DB.batch(
         [
             DB.prepare("INSERT INTO users (name, score, data) VALUES (?, ?, ?)").bind("ann", 1.5, b"\x01\x02"),
@@ -71,8 +73,7 @@ async def test_batch_is_one_transaction():
     assert [r.results for r in results] == [[], [{"n": 3}]]
     insert = DB.prepare("INSERT INTO users (name) VALUES (?)")
     text = (
-        "Error: D1_ERROR: UNIQUE constraint failed: users.name: SQLITE_CONSTRAINT "
-        "(extended: SQLITE_CONSTRAINT_UNIQUE)"
+        "Error: D1_ERROR: UNIQUE constraint failed: users.name: SQLITE_CONSTRAINT (extended: SQLITE_CONSTRAINT_UNIQUE)"
     )
     assert await refused(DB.batch([insert.bind("new"), insert.bind("ann")])) == text
     assert await DB.prepare("SELECT count(*) AS n FROM users").first("n") == 3
@@ -213,12 +214,16 @@ async def test_several_columns_of_one_name():
 async def test_pragmas_triggers_and_search():
     columns = (await DB.prepare("PRAGMA table_info(users)").all()).results
     assert [column.name for column in columns] == ["id", "name", "score", "data"]
-    await DB.prepare("CREATE TRIGGER t AFTER INSERT ON users\nBEGIN\n  UPDATE users SET score = 9 WHERE id = new.id;\nEND;").run()
+    await DB.prepare(
+        "CREATE TRIGGER t AFTER INSERT ON users\nBEGIN\n  UPDATE users SET score = 9 WHERE id = new.id;\nEND;"
+    ).run()
     assert await DB.prepare("INSERT INTO users (name) VALUES ('t') RETURNING id").first("id") == 3
     assert await DB.prepare("SELECT score FROM users WHERE name = 't'").first("score") == 9
     await DB.exec("DROP TABLE IF EXISTS found\nCREATE VIRTUAL TABLE found USING fts5(body)")
     await DB.prepare("INSERT INTO found VALUES (?)").bind("hello world").run()
-    assert (await DB.prepare("SELECT body FROM found WHERE found MATCH 'hello'").all()).results == [{"body": "hello world"}]
+    assert (await DB.prepare("SELECT body FROM found WHERE found MATCH 'hello'").all()).results == [
+        {"body": "hello world"}
+    ]
 
 
 async def test_the_whole_file():

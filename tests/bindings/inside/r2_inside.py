@@ -35,7 +35,9 @@ async def test_put_get_head_delete():
     got = await BUCKET.get("k")
     assert got._binding.constructor.name == "GetResult" and got._binding.bodyUsed is False
     assert await got.text() == "hello" and got._binding.bodyUsed is True
-    again = "TypeError: Body has already been used. It can only be used once. Use tee() first if you need to read it twice."
+    again = (
+        "TypeError: Body has already been used. It can only be used once. Use tee() first if you need to read it twice."
+    )
     assert await refused(got.text()) == again
     head = await BUCKET.head("k")
     assert head._binding.constructor.name == "HeadResult" and head.etag == md5 and not hasattr(head, "body")
@@ -155,7 +157,9 @@ async def test_conditions():
     assert await holds(etagDoesNotMatch="other") and not await holds(etagDoesNotMatch=etag)
     assert await holds(uploadedBefore=later) and not await holds(uploadedBefore=before)
     assert await holds(uploadedAfter=before) and not await holds(uploadedAfter=later)
-    assert await holds(etagMatches=etag, uploadedBefore=before) and await holds(etagDoesNotMatch="x", uploadedAfter=later)
+    assert await holds(etagMatches=etag, uploadedBefore=before) and await holds(
+        etagDoesNotMatch="x", uploadedAfter=later
+    )
 
     async def with_header(name, value):
         headers = js.Headers.new()
@@ -254,7 +258,10 @@ async def test_multipart():
     second = await resumed.uploadPart(2, "tail")
     assert first.partNumber == 1 and second.etag != old.etag
     failed = "Error: completeMultipartUpload: "
-    assert await refused(upload.complete([first, old])) == failed + "One or more of the specified parts could not be found. (10025)"
+    assert (
+        await refused(upload.complete([first, old]))
+        == failed + "One or more of the specified parts could not be found. (10025)"
+    )
     made = await upload.complete([first, second])
     digest = hashlib.md5(hashlib.md5(part).digest() + hashlib.md5(b"tail").digest()).hexdigest()
     assert made.size == len(part) + 4 and made.etag == f"{digest}-2" and made.customMetadata == {"a": "1"}
