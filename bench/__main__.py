@@ -17,7 +17,7 @@ from bench import report
 from bench.client import ceiling
 from bench.processes import kill_everything
 from bench.rounds import GROUPS, run, select
-from bench.sides import BenchError, Side, version_of, wpy, wrangler
+from bench.sides import BenchError, Side, version_of, wpy, wpy_typescript, wrangler
 
 
 def _arguments() -> argparse.Namespace:
@@ -28,6 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", metavar="NAME,...", default="", help=f"of {', '.join(g.name for g in GROUPS)}")
     parser.add_argument("--quick", action="store_true", help="one round of small amounts: does it run, not how fast")
     parser.add_argument("--full", action="store_true", help="also what takes minutes: a backlog of 1,000,000")
+    parser.add_argument("--typescript", action="store_true", help="both serve the same TypeScript worker")
     parser.add_argument("--alone", action="store_true", help="wpy alone, without wrangler")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report to FILE as well")
     return parser.parse_args()
@@ -53,8 +54,12 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        groups = select([name for name in arguments.only.split(",") if name], full=arguments.full)
-        sides = [wpy()]
+        only = [name for name in arguments.only.split(",") if name]
+        groups = select(only, full=arguments.full, typescript=arguments.typescript)
+        ours = wpy_typescript() if arguments.typescript else wpy()
+        if isinstance(ours, str):
+            raise BenchError(ours)
+        sides = [ours]
         other = "wrangler is left out, as asked." if arguments.alone else wrangler()
         if isinstance(other, str):
             print(other)

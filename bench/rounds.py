@@ -19,6 +19,7 @@ from bench.figures.http import GROUPS as HTTP
 from bench.figures.lifecycle import GROUPS as LIFECYCLE
 from bench.figures.queues import GROUPS as QUEUES
 from bench.figures.resources import GROUPS as RESOURCES
+from bench.figures.typescript import GROUPS as TYPESCRIPT
 from bench.sides import BenchError, Side, Subject
 
 _ALL = {group.name: group for group in (*LIFECYCLE, *RESOURCES, *QUEUES, *HTTP, *BACKLOG)}
@@ -44,14 +45,16 @@ class Results:
         of_line.setdefault(side, [None] * self.rounds)[round_] = value
 
 
-def select(only: Sequence[str], *, full: bool) -> list[Group]:
+def select(only: Sequence[str], *, full: bool, typescript: bool = False) -> list[Group]:
     """The groups to measure. Raises BenchError for a name that none has."""
+    groups = TYPESCRIPT if typescript else GROUPS
+    names = [group.name for group in groups]
     for name in only:
-        if name not in _ALL:
-            raise BenchError(f'there is no figure "{name}"; there are {", ".join(_ALL)}')
+        if name not in names:
+            raise BenchError(f'there is no figure "{name}"; there are {", ".join(names)}')
     if only:
-        return [group for group in GROUPS if group.name in only]
-    return [group for group in GROUPS if full or not group.full_only]
+        return [group for group in groups if group.name in only]
+    return [group for group in groups if full or not group.full_only]
 
 
 def run(sides: Sequence[Side], groups: Sequence[Group], rounds: int, *, quick: bool) -> Results:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,16 @@ def wpy() -> Side:
         version_line='VERSION = "{}"\n',
         durable=True,
     )
+
+
+def wpy_typescript() -> Side | str:
+    """wpy with wrangler's own worker, or one line that says why it is left out."""
+    other = wrangler()
+    if isinstance(other, str):
+        return other
+    modules = Path(other.command[0]).parent.parent
+    tools = {f"WPY_{name.upper()}": str(modules / name / "bin" / name) for name in ("workerd", "esbuild")}
+    return replace(wpy(), worker=other.worker, source=other.source, version_line=other.version_line, environment=tools)
 
 
 def wrangler() -> Side | str:

@@ -1,4 +1,4 @@
-// The worker that is measured. workers/python/src/entry.py does the same; change both or neither.
+// The worker that is measured. workers/python/src/entry.py does the same (but for /kv and /d1); change both or neither.
 
 const VERSION = "v0";
 const PAD = "x".repeat(130);
@@ -59,8 +59,27 @@ const PRODUCERS: Record<string, Producer> = {
 	},
 };
 
+type Env = Record<string, Queue<Body>> & { KV: KVNamespace; DB: D1Database };
+
+/** `n` writes and `n` reads, one after the other. */
+const STORES: Record<string, (env: Env, n: number) => Promise<void>> = {
+	async "/kv"(env, n) {
+		for (let i = 0; i < n; i++) {
+			await env.KV.put(`key-${i % 100}`, PAD);
+			await env.KV.get(`key-${i % 100}`);
+		}
+	},
+	async "/d1"(env, n) {
+		await env.DB.exec("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, pad TEXT)");
+		for (let i = 0; i < n; i++) {
+			const { meta } = await env.DB.prepare("INSERT INTO rows (pad) VALUES (?)").bind(PAD).run();
+			await env.DB.prepare("SELECT pad FROM rows WHERE id = ?").bind(meta.last_row_id).first();
+		}
+	},
+};
+
 export default {
-	async fetch(request: Request, env: Record<string, Queue<Body>>): Promise<Response> {
+	async fetch(request: Request, env: Env): Promise<Response> {
 		const url = new URL(request.url);
 		if (url.pathname === "/ping") {
 			return new Response("pong");
@@ -72,6 +91,11 @@ export default {
 		if (url.pathname === "/gate") {
 			gate.open = query.get("open") === "1";
 			return new Response("ok");
+		}
+		if (url.pathname in STORES) {
+			const started = Date.now();
+			await STORES[url.pathname](env, Number(query.get("n")));
+			return Response.json({ started, finished: Date.now() });
 		}
 		const run = Number(query.get("run"));
 		if (url.pathname === "/stats") {
