@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -93,7 +93,7 @@ def _settings(worker: WorkerConfig, cwd: Path) -> Iterator[Setting]:
     where = _Where(worker, cwd)
 
     def setting(name: str, value: Any, path: tuple[str | int, ...], default: Any = None) -> Setting:
-        return Setting(worker.name, name, value, where.of(path), default)
+        return Setting(worker.name, name, default if value is None else value, where.of(path), default)
 
     yield setting("main", shown_path(worker.main, cwd), ("main",))
     yield setting("compatibility_date", worker.compatibility_date, ("compatibility_date",))
@@ -175,11 +175,9 @@ class _Where:
 
 def _has(data: Any, path: tuple[str | int, ...]) -> bool:
     for step in path:
-        if (isinstance(data, Mapping) and step in data) or (
-            isinstance(data, list) and isinstance(step, int) and step < len(data)
-        ):
+        try:
             data = data[step]
-        else:
+        except (LookupError, TypeError):
             return False
     return True
 
@@ -224,6 +222,7 @@ def _of_binaries(workers: Iterable[WorkerConfig]) -> Iterator[Finding]:
 
 def _of_queues(session: SessionConfig) -> Iterator[Finding]:
     consumed = {consumer.queue for worker in session.workers for consumer in worker.consumers}
+    dead_letters = {consumer.dead_letter_queue for worker in session.workers for consumer in worker.consumers}
     sent = {producer.queue for worker in session.workers for producer in worker.producers}
     for queue in sorted(sent - consumed):
         yield Finding(
@@ -234,14 +233,14 @@ def _of_queues(session: SessionConfig) -> Iterator[Finding]:
     for worker in session.workers:
         for consumer in worker.consumers:
             dead = consumer.dead_letter_queue
-            if dead is None:
+            if dead is None and consumer.queue not in dead_letters:
                 yield Finding(
                     "warning",
                     f'Queue "{consumer.queue}" has no dead letter queue: a message that fails {consumer.max_retries + 1} '
                     "times is deleted.",
                     'dead_letter_queue = "NAME"',
                 )
-            elif dead not in consumed:
+            elif dead is not None and dead not in consumed:
                 yield Finding(
                     "warning",
                     f'Nobody here consumes "{dead}", the dead letter queue of "{consumer.queue}": nobody notices.',

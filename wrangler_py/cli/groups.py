@@ -16,6 +16,7 @@ from wrangler_py import __version__
 _GROUPS = {
     "init": ("wrangler_py.cli.init", "Make a project whose tests pass."),
     "doctor": ("wrangler_py.cli.doctor", "What is wrong here, and which value every setting has."),
+    "runs": ("wrangler_py.cli.runs", "What ran, what became of it, and a test that does it again."),
     "state": ("wrangler_py.cli.state_commands", "Save, load, compare and reset everything that is stored."),
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),

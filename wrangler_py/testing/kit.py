@@ -470,12 +470,9 @@ class Wpy:
 
     def users(self, error: BaseException) -> BaseException:
         """An exception of user code, whose traceback begins at the user's first frame."""
-        from wrangler_py.runtime.worker import outcome
+        from wrangler_py.testing.ledger import from_users_frame
 
-        trace = error.__traceback__
-        while trace is not None and not outcome.is_users(trace.tb_frame.f_code.co_filename):
-            trace = trace.tb_next
-        return error if trace is None else error.with_traceback(trace)
+        return from_users_frame(error)
 
     def clock_was_set(self) -> None:
         """The clock shows another time, and nothing was fired on the way."""

@@ -117,7 +117,7 @@ class Ledger:
             result.usage.add(record.usage)
             result.logs += record.logs
             if record.event is not None and record.event.error is not None and result.exception is None:
-                result.exception = record.event.error
+                result.exception = from_users_frame(record.event.error)
                 if result.outcome == "ok":
                     result.outcome = "exception"
         if result.exception is not None and result.error is None:
@@ -132,6 +132,16 @@ class Ledger:
         for record in self.events.values():
             total.add(record.usage)
         return total
+
+
+def from_users_frame(error: BaseException) -> BaseException:
+    """An exception whose traceback begins at the user's first frame."""
+    from wrangler_py.runtime.worker import outcome
+
+    trace = error.__traceback__
+    while trace is not None and not outcome.is_users(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return error if trace is None else error.with_traceback(trace)
 
 
 def _count(usage: Usage, binding: str, method: str, args: tuple[Any, ...]) -> None:
