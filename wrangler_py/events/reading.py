@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrangler_py.events import tables
+from wrangler_py.events.digest import Digest
+from wrangler_py.events.packs import unpack_one
 
 
 class Item(NamedTuple):
@@ -125,7 +127,8 @@ def open_record(folder: Path) -> Iterator[sqlite3.Connection | None]:
         return
     connection = tables.connect(path)
     try:
-        while tables.unpack_one(connection):
+        digest = Digest(connection)
+        while unpack_one(connection, digest):
             pass
         yield connection
     finally:

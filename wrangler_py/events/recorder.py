@@ -18,15 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wrangler_py.events import tables
+from wrangler_py.events import packs, tables
 from wrangler_py.events.digest import Digest
+from wrangler_py.events.plain import Plain, plain
 from wrangler_py.events.record import Event, EventLog
-from wrangler_py.events.tables import Rows
 
 #: How long events are gathered before they are written (seconds).
 _GATHER_S = 0.04
-#: With more rows than this at once they are packed, and put in their places when there is time.
-_MANY_ROWS = 400
+#: More events than this at once are put aside as they are, and so is what follows; they are made sense of once it has been
+#: quiet for `_QUIET_S` seconds, or when somebody reads.
+_MANY = 20
+_QUIET_S = 0.3
+#: Messages that count as many, too.
+_MANY_MESSAGES = 200
 #: Events that wait for the writer at most; later ones are lost, and counted.
 _MOST_WAITING = 50_000
 #: Bytes of bodies that wait for the writer at most.
@@ -48,10 +52,10 @@ class RecordLimits:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Events that are in the file now: numbered from `first_seq` on, as rows of `tables.EVENT`."""
+    """Events that are in the file now, numbered from `first_seq` on."""
 
     first_seq: int
-    events: list[tuple[Any, ...]]
+    events: list[Plain]
 
 
 @dataclass(slots=True)
@@ -66,6 +70,8 @@ class RecordState:
     error: str | None = None
 
 
+#: Told by `batch.finished` too, with more.
+_TOLD_TWICE = frozenset({"message.retried", "message.dead_lettered", "message.dropped", "message.released"})
 _STOP = object()
 
 
@@ -132,6 +138,8 @@ class Recorder:
         thread.join(timeout=5.0)
 
     def _seen(self, event: Event) -> None:
+        if event.kind in _TOLD_TWICE:
+            return
         if len(self._pending) >= _MOST_WAITING or self._bytes > _MOST_BYTES:
             self.state.lost += 1
             return
@@ -166,12 +174,15 @@ class Recorder:
     # In the writer's thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        quiet_s = _QUIET_S
         while True:
             try:
-                entry = self._inbox.get(timeout=0.05 if self.state.behind else None)
+                entry = self._inbox.get(timeout=quiet_s if self.state.behind else None)
             except queue.Empty:
                 self._unpack(1)
+                quiet_s = 0.0
                 continue
+            quiet_s = _QUIET_S
             if entry is _STOP:
                 break
             if isinstance(entry, list):
@@ -184,12 +195,7 @@ class Recorder:
 
     def _write(self, entries: list[Event]) -> Written | None:
         try:
-            connection = self._connect()
-            assert self._digest is not None
-            rows = self._digest.rows(entries)
-            if len(rows) <= _MANY_ROWS and self.state.behind:
-                self._unpack(None)
-            return self._commit(connection, rows)
+            return self._commit(self._connect(), [plain(event) for event in entries])
         except (sqlite3.Error, tables.Unusable) as error:
             self._failed(error, len(entries))
         except Exception as error:  # a kind of event that is not as expected must not end the record
@@ -197,15 +203,16 @@ class Recorder:
             self._say(f"{type(error).__name__}: {error}. Please report this.")
         return None
 
-    def _commit(self, connection: sqlite3.Connection, rows: Rows) -> Written:
+    def _commit(self, connection: sqlite3.Connection, events: list[Plain]) -> Written:
         connection.execute("BEGIN IMMEDIATE")
         try:
             first = tables.last_seq(connection) + 1
-            if len(rows) > _MANY_ROWS or self.state.behind:
-                tables.put_aside(connection, rows, first)
+            if self.state.behind or _many(events):
+                packs.put_aside(connection, events, first)
                 self.state.behind = True
             else:
-                tables.apply(connection, rows, first)
+                assert self._digest is not None
+                tables.apply(connection, self._digest.rows(events), first)
             self._writes += 1
             if self._writes % _PRUNE_EVERY == 0:
                 limits = self.limits
@@ -215,11 +222,8 @@ class Recorder:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        assert self._digest is not None
-        if not self.state.behind:
-            self._digest.written()
         self.state.error = None
-        return Written(first, rows.events)
+        return Written(first, events)
 
     def _unpack(self, count: int | None) -> None:
         """Put up to `count` packs (None: all) in their places."""
@@ -228,10 +232,9 @@ class Recorder:
         try:
             connection = self._connect()
             while count is None or count > 0:
-                if not tables.unpack_one(connection):
+                assert self._digest is not None
+                if not packs.unpack_one(connection, self._digest):
                     self.state.behind = False
-                    assert self._digest is not None
-                    self._digest.written()
                     return
                 count = None if count is None else count - 1
         except (sqlite3.Error, tables.Unusable, ValueError, EOFError, TypeError) as error:
@@ -273,6 +276,12 @@ class Recorder:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: the session has ended
             self._loop.call_soon_threadsafe(callback, value)
+
+
+def _many(events: list[Plain]) -> bool:
+    if len(events) > _MANY:
+        return True
+    return sum(len(event[3]["ids"]) for event in events if event[1] == "message.sent") > _MANY_MESSAGES
 
 
 def _done(future: asyncio.Future[None]) -> None:

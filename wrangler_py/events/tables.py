@@ -6,7 +6,7 @@ stands in the way of a message.
 - `event`: everything that happened, one row each, in order.
 - `item`: one row a message: where it came from, what became of it last, and its body.
 - `run`: one row an invocation of user code (a request, a batch, a cron run, ...); that of a batch knows its messages.
-- `pack`: rows that came too fast to be put in their places, in the order of writing. Whoever reads unpacks them first.
+- `pack`: events that came too fast to be put in their places (packs.py). Whoever reads unpacks them first.
 
 Many rows go into one statement: SQLite gives the interpreter's lock away once a statement, and a writer that took it back for
 every row would wait for a busy event loop each time.
@@ -15,7 +15,6 @@ every row would wait for a busy event loop each time.
 from __future__ import annotations
 
 import itertools
-import marshal
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -89,7 +88,7 @@ _LAST_SEQ = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SEL
 
 @dataclass(slots=True)
 class Rows:
-    """What is to be written, by table. Plain values only, so that it can be packed."""
+    """What is to be written, by table."""
 
     events: list[tuple[Any, ...]] = field(default_factory=list)
     items: list[tuple[Any, ...]] = field(default_factory=list)
@@ -99,17 +98,6 @@ class Rows:
     ended: list[tuple[Any, ...]] = field(default_factory=list)
     #: ("queue" or "id", state, ended_ms, reason, queue name or id, sent before)
     removed: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.events) + len(self.items) + len(self.settled)
-
-    def pack(self) -> bytes:
-        return marshal.dumps((self.events, self.items, self.runs, self.settled, self.ended, self.removed), 4)
-
-
-def unpack(data: bytes) -> Rows:
-    """The rows of a pack. Raises ValueError, EOFError or TypeError for one that is damaged."""
-    return Rows(*marshal.loads(data))
 
 
 class Unusable(Exception):
@@ -163,32 +151,6 @@ def apply(connection: sqlite3.Connection, rows: Rows, first_seq: int) -> None:
         else:
             connection.execute(_END_ITEM, (state, ended_ms, reason, which))
     _insert(connection, _INSERT_EVENT, [(seq, *row) for seq, row in enumerate(rows.events, first_seq)])
-
-
-def put_aside(connection: sqlite3.Connection, rows: Rows, first_seq: int) -> None:
-    """Write rows as a pack, which costs a fraction of `apply`."""
-    last = first_seq + len(rows.events) - 1
-    connection.execute("INSERT INTO pack (last_seq, data) VALUES (?, ?)", (last, rows.pack()))
-
-
-def unpack_one(connection: sqlite3.Connection) -> bool:
-    """Put the oldest pack's rows in their places, in a transaction of its own. False: there is none."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        row = connection.execute("SELECT n, last_seq, data FROM pack ORDER BY n LIMIT 1").fetchone()
-        if row is None:
-            connection.execute("ROLLBACK")
-            return False
-        number, last, data = row
-        rows = unpack(data)
-        apply(connection, rows, last - len(rows.events) + 1)
-        connection.execute("DELETE FROM pack WHERE n = ?", (number,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return True
 
 
 def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_bytes: int) -> None:

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from wrangler_py.events import reading
+from wrangler_py.events.digest import shown_data
+from wrangler_py.events.plain import Plain
 from wrangler_py.events.recorder import Written
 from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
 
@@ -31,7 +33,7 @@ class Stream:
         self._rooms = rooms
         self._reader = reader
         self._clients: set[asyncio.Queue[str | None]] = set()
-        self._events: list[dict[str, Any]] = []
+        self._events: list[tuple[int, Plain]] = []
         self._kinds: Counter[str] = Counter()
         self._queues: set[str] = set()
         self._seq = 0
@@ -106,11 +108,9 @@ class Stream:
         events = written.events
         self._seq = written.first_seq + len(events) - 1
         self._kinds.update(event[1] for event in events)
-        self._queues.update(event[3] for event in events if event[3])
+        self._queues.update(queue for event in events if (queue := event[3].get("queue")))
         first = max(0, len(events) - _MOST_EVENTS)
-        for place, (at_ms, kind, worker, queue, trace, span, data) in enumerate(events[first:], first):
-            shown = reading.Recorded(written.first_seq + place, at_ms, kind, worker, queue, trace, span, data)
-            self._events.append(shown.as_json())
+        self._events += [(written.first_seq + place, events[place]) for place in range(first, len(events))]
         del self._events[:-_MOST_EVENTS]
         self._plan()
 
@@ -137,7 +137,7 @@ class Stream:
         if kinds:
             self._reader.changed()
             skipped = max(0, sum(kinds.values()) - len(events))
-            change = await self._change(seq, sorted(queues), dict(kinds), events, skipped)
+            change = await self._change(seq, sorted(queues), dict(kinds), [_shown(*one) for one in events], skipped)
             frames.append(_frame("change", change, seq))
         clock = await self._clock_now()
         if self._differs(clock):
@@ -182,6 +182,13 @@ class Stream:
             while not waiting.empty():
                 waiting.get_nowait()
             waiting.put_nowait(None)
+
+
+def _shown(seq: int, event: Plain) -> dict[str, Any]:
+    at_ms, kind, span, data = event
+    trace, span_id = (None, None) if span is None else (span[1], span[0])
+    shown = shown_data(kind, data)
+    return reading.Recorded(seq, at_ms, kind, data.get("worker"), data.get("queue"), trace, span_id, shown).as_json()
 
 
 def _frame(event: str, data: dict[str, Any], number: int | None = None) -> str:
