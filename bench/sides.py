@@ -41,6 +41,8 @@ class Side:
     #: The most messages that may wait at once (wrangler 4.86 keeps a timer for each, and 10,000 timers at most).
     max_pending: int = 1_000_000
     durable: bool = False
+    #: More options of `dev`.
+    dev_options: tuple[str, ...] = ()
 
     def run_environment(self, home: Path) -> dict[str, str]:
         environment = {**os.environ, **self.environment}
@@ -56,7 +58,7 @@ class Side:
 
     def dev(self, port: int) -> list[str]:
         extra = ["--inspector-port", str(free_port())] if self.name == "wrangler" else []
-        return [*self.command, "dev", "--port", str(port), "--ip", "127.0.0.1", *extra]
+        return [*self.command, "dev", "--port", str(port), "--ip", "127.0.0.1", *self.dev_options, *extra]
 
 
 def wpy() -> Side:

@@ -199,7 +199,7 @@ class RunHistory:
         self._keep = keep
         self._runs: deque[tuple[int, RunRecord]] = deque(maxlen=keep)
         self._active: dict[int, _Active] = {}
-        self._unsubscribe = events.subscribe(self._seen)
+        self._unsubscribe = events.subscribe(self._seen, ("cron.fired", "cron.finished", "worker.printed"))
 
     def latest(self) -> list[RunRecord]:
         """The runs that ended in this session, newest first."""

@@ -193,6 +193,9 @@ class Adviser:
             elif record.backlog_count and record.name not in taken and record.name not in dead:
                 yield unconsumed(record)
 
+    #: The events that `on_event` watches.
+    kinds = frozenset({*_SETTLED, "batch.finished"})
+
     def on_event(self, event: Event) -> None:
         """Watch how batches end."""
         data = event.data

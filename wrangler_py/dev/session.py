@@ -73,7 +73,7 @@ class DevSession:
         self._first = first
         self._clock = SessionClock(options.start_ms, frozen=options.virtual_clock)
         self._events = EventLog(self._clock)
-        self._events.subscribe(terminal.on_event)
+        self._events.subscribe(terminal.on_event, terminal.kinds)
         self._stop = asyncio.Event()
         self._watcher: Watcher | None = None
         self._config_refused = False
@@ -122,7 +122,7 @@ class DevSession:
             self._moved_port = port if self._port is None and port != DEFAULT_PORT else None
             self._url = f"http://{_public_host(self._ip)}:{port}"
             self._adviser = Adviser(store, self._terminal.warn)
-            self._events.subscribe(self._adviser.on_event)
+            self._events.subscribe(self._adviser.on_event, self._adviser.kinds)
             server = HttpServer(emulator.front_door(self._url), sock)
             with self._signals():
                 await self._serve(server, emulator)

@@ -86,6 +86,11 @@ class Terminal:
 
     # Events -------------------------------------------------------------------------------------------------------
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of events that have a line."""
+        return frozenset(_PRINTERS)
+
     def on_event(self, event: Event) -> None:
         """Print one event; kinds that have no line are passed over."""
         printer = _PRINTERS.get(event.kind)

@@ -19,12 +19,26 @@ PlainSpan = tuple[str, str, str | None, str, str]
 Plain = tuple[int, str, PlainSpan | None, dict[str, Any]]
 
 
-def plain(event: Event) -> Plain:
-    """An event without objects of other rooms."""
-    span = event.span
-    given = None if span is None else (span.id, span.trace, span.parent, span.kind, span.label)
-    special = _SPECIAL.get(event.kind)
-    return event.at_ms, event.kind, given, event.data if special is None else special(event.data)
+def plain(events: Sequence[Event]) -> list[Plain]:
+    """Events without objects of other rooms. Sends of one piece of work into one queue in one millisecond become one."""
+    found: list[Plain] = []
+    last: Event | None = None  # the send that the next one may join
+    for event in events:
+        at_ms, kind, data, span = event
+        if kind == "message.sent":
+            if last is not None and last.span is span and last.at_ms == at_ms and last.data["queue"] == data["queue"]:
+                joined = found[-1][3]
+                joined["ids"] += data["ids"]
+                joined["messages"] += map(tuple, data["messages"])
+                joined["ready"] += data["ready"]
+                continue
+            last = event
+        else:
+            last = None
+        given = None if span is None else (span.id, span.trace, span.parent, span.kind, span.label)
+        special = _SPECIAL.get(kind)
+        found.append((at_ms, kind, given, data if special is None else special(data)))
+    return found
 
 
 def pack(events: Sequence[Plain]) -> bytes:
@@ -51,7 +65,8 @@ def _shown(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sent(data: dict[str, Any]) -> dict[str, Any]:
-    return {**data, "messages": list(map(tuple, data["messages"]))}
+    messages = list(map(tuple, data["messages"]))
+    return {"queue": data["queue"], "ids": list(data["ids"]), "messages": messages, "ready": list(data["ready"])}
 
 
 def _begun(data: dict[str, Any]) -> dict[str, Any]:

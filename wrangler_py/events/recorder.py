@@ -195,7 +195,7 @@ class Recorder:
 
     def _write(self, entries: list[Event]) -> Written | None:
         try:
-            return self._commit(self._connect(), [plain(event) for event in entries])
+            return self._commit(self._connect(), plain(entries))
         except (sqlite3.Error, tables.Unusable) as error:
             self._failed(error, len(entries))
         except Exception as error:  # a kind of event that is not as expected must not end the record

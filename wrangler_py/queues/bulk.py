@@ -132,12 +132,11 @@ class BulkChanges:
             by_queue.setdefault(name, []).append((old, message))
 
         def note(event: Any) -> None:
-            if event.kind == "message.sent":
-                for key, message in zip(event.data["ids"], event.data["messages"], strict=True):
-                    if message.replayed_from is not None:
-                        sent.append((key.hex(), event.data["queue"], message.replayed_from))
+            for key, message in zip(event.data["ids"], event.data["messages"], strict=True):
+                if message.replayed_from is not None:
+                    sent.append((key.hex(), event.data["queue"], message.replayed_from))
 
-        leave = self._events.subscribe(note)
+        leave = self._events.subscribe(note, ("message.sent",))
         try:
             for name, those in by_queue.items():
                 for at in range(0, len(those), _SEND):

@@ -90,7 +90,7 @@ class Stream:
         recorder = self._rooms.recorder
         if recorder is not None:
             self._leave.append(recorder.on_written(self._written))
-        self._leave.append(self._rooms.events.subscribe(self._seen))
+        self._leave.append(self._rooms.events.subscribe(self._seen, _CLOCK_EVENTS))
 
     def _listen_no_more(self) -> None:
         for leave in self._leave:
@@ -100,9 +100,8 @@ class Stream:
             self._timer.cancel()
             self._timer = None
 
-    def _seen(self, event: Any) -> None:
-        if event.kind in _CLOCK_EVENTS:
-            self._plan()
+    def _seen(self, _: Any) -> None:
+        self._plan()
 
     def _written(self, written: Written) -> None:
         events = written.events
