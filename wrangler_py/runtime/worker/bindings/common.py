@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ..shims.js.convert import js_string
-from ..shims.js.core import JsException, JsObject, JsProxy, js_error, jsnull
+from ..shims.js.core import JsException, JsProxy, js_error, jsnull, make_object
+from ..shims.js.promise import js_async
 
 #: Sends a CALL of (binding, method, args) and returns the future of its REPLY.
 Caller = Callable[[str, str, tuple[Any, ...]], asyncio.Future]
+
+
+def js_method(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: a method as JavaScript has it. Keyword arguments become a last argument that is an object; arguments
+    beyond those that it takes are ignored. A coroutine function runs without being awaited."""
+    code = call.__code__
+    most = None if code.co_flags & inspect.CO_VARARGS else code.co_argcount - 1
+    run = js_async(call) if inspect.iscoroutinefunction(call) else call
+
+    @wraps(call)
+    def wrapper(self: Any, *args: Any, **options: Any) -> Any:
+        if options:
+            args = (*args, make_object(options))
+        return run(self, *args[:most])
+
+    return wrapper
 
 
 class Binding(JsProxy):
@@ -53,15 +72,3 @@ def not_of_type(call: str, on: str, parameter: int, kinds: str) -> JsException:
     return js_error(
         "TypeError", f"Failed to execute '{call}' on '{on}': parameter {parameter} is not of type '{kinds}'."
     )
-
-
-def is_options(value: Any) -> bool:
-    """Whether a value can be an options object."""
-    return isinstance(value, (JsProxy, dict)) or missing(value)
-
-
-def entries(value: Any) -> list[tuple[str, Any]]:
-    """The properties of an options object."""
-    from ..shims.js.core import own_entries
-
-    return own_entries(value) if isinstance(value, (JsObject, dict, JsProxy)) else []

@@ -7,10 +7,9 @@ from typing import Any
 from ..shims.js.arrays import Array, make_array
 from ..shims.js.buffers import ArrayBuffer, BufferView, make_buffer
 from ..shims.js.convert import js_string, js_typeof
-from ..shims.js.core import JsException, js_error, jsnull, make_object, merged, option
+from ..shims.js.core import JsException, js_error, jsnull, make_object, option
 from ..shims.js.numbers import is_bigint
-from ..shims.js.promise import js_async
-from .common import Binding, Caller, missing
+from .common import Binding, Caller, js_method, missing
 
 #: One result of the server: columns, rows, meta.
 _Result = tuple[tuple[str, ...], list[tuple[Any, ...]], dict[str, Any]]
@@ -27,11 +26,12 @@ class _Queries(Binding):
     #: Whether bookmarks are asked for.
     _in_session = False
 
+    @js_method
     def prepare(self, sql: Any = None) -> Any:
         """A statement, whose parameters are bound with `bind`."""
         return D1PreparedStatement._make(self, sql, ())
 
-    @js_async
+    @js_method
     async def batch(self, statements: Any = None) -> Any:
         """Run statements one after the other in one transaction; their results."""
         if not isinstance(statements, Array):
@@ -58,7 +58,7 @@ class _Queries(Binding):
 class D1Database(_Queries):
     _js_name = "D1Database"
 
-    @js_async
+    @js_method
     async def exec(self, sql: Any = None) -> Any:
         """Run each line as a statement, all in one transaction: {count, duration}."""
         if not isinstance(sql, str):
@@ -77,12 +77,13 @@ class D1Database(_Queries):
         duration = sum(meta["duration"] for _, _, meta in results)
         return make_object({"count": len(results), "duration": duration})
 
+    @js_method
     def withSession(self, constraint: Any = None) -> Any:
         """A session: its reads see its own writes, wherever they run. `constraint`: "first-primary" or "first-unconstrained",
         or a bookmark."""
         return D1DatabaseSession._make(self._name, self._send, None if missing(constraint) else js_string(constraint))
 
-    @js_async
+    @js_method
     async def dump(self) -> Any:
         """The whole database as an SQLite file (an ArrayBuffer)."""
         return make_buffer(await self._ask("dump"))
@@ -97,6 +98,7 @@ class D1DatabaseSession(_Queries):
         named = constraint in (None, "", "first-primary", "first-unconstrained")
         self._bookmark = None if named else constraint
 
+    @js_method
     def getBookmark(self) -> Any:
         """Where the session stands, for another one to begin there; null before its first query."""
         return jsnull if self._bookmark is None else self._bookmark
@@ -115,18 +117,19 @@ class D1PreparedStatement(Binding):
         self._sql = sql
         self._parameters = parameters
 
+    @js_method
     def bind(self, *values: Any) -> Any:
         """The statement with these parameters. Raises D1_TYPE_ERROR for a value that SQL cannot hold."""
         return D1PreparedStatement._make(self._database, self._sql, tuple(map(_parameter, values)))
 
-    @js_async
+    @js_method
     async def all(self) -> Any:
         """{success, meta, results}, the rows as objects."""
         return _all(await self._one())
 
     run = all
 
-    @js_async
+    @js_method
     async def first(self, column: Any = None) -> Any:
         """The first row as an object, or the value of one of its columns; null when there is no row."""
         columns, rows, _ = await self._one()
@@ -142,12 +145,12 @@ class D1PreparedStatement(Binding):
             raise error
         return row[name]
 
-    @js_async
-    async def raw(self, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def raw(self, options: Any = None) -> Any:
         """The rows as arrays; with `columnNames` the first one holds the names."""
         columns, rows, _ = await self._one()
         made = [make_array(list(map(_value, row))) for row in rows]
-        if option(merged(options, keywords), "columnNames") is True:
+        if option(options, "columnNames") is True:
             made.insert(0, make_array(list(columns)))
         return make_array(made)
 

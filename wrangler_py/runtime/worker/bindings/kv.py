@@ -7,12 +7,11 @@ from typing import Any
 from ..shims.js.arrays import Array, make_array
 from ..shims.js.buffers import JsBuffer, make_buffer
 from ..shims.js.collections import Map
-from ..shims.js.core import JsProxy, js_error, jsnull, make_object, merged, option
+from ..shims.js.core import JsProxy, js_error, jsnull, make_object, option
 from ..shims.js.jsjson import parse, stringify
 from ..shims.js.numbers import to_int32
-from ..shims.js.promise import js_async
 from ..shims.js.streams import ReadableStream, read_all, stream_of
-from .common import Binding, Caller, is_text, missing, not_of_type, plain_text
+from .common import Binding, Caller, is_text, js_method, missing, not_of_type, plain_text
 
 _NO_NAME = "Key name cannot be empty."
 _BAD_NAME = '"{key}" is not allowed as a key name.'
@@ -32,26 +31,25 @@ def make(name: str, _spec: dict[str, Any], call: Caller) -> Any:
 class KvNamespace(Binding):
     _js_name = "KvNamespace"
 
-    @js_async
-    async def get(self, key: Any = None, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def get(self, key: Any = None, options: Any = None) -> Any:
         """The value of a key as text, or as `type` says; null when there is none. Of up to 100 keys: a Map."""
-        value, _ = await self._get("get", key, options, keywords, False)
+        value, _ = await self._get("get", key, options, False)
         return value
 
-    @js_async
-    async def getWithMetadata(self, key: Any = None, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def getWithMetadata(self, key: Any = None, options: Any = None) -> Any:
         """{value, metadata, cacheStatus} of a key. Of up to 100 keys: a Map of {value, metadata}."""
-        value, metadata = await self._get("getWithMetadata", key, options, keywords, True)
+        value, metadata = await self._get("getWithMetadata", key, options, True)
         if isinstance(key, Array):
             return value
         return make_object({"value": value, "metadata": metadata, "cacheStatus": jsnull})
 
-    @js_async
-    async def put(self, key: Any = None, value: Any = None, options: Any = None, **keywords: Any) -> None:
+    @js_method
+    async def put(self, key: Any = None, value: Any = None, options: Any = None) -> None:
         """Write a value: text, a buffer or a stream. `expiration`, `expirationTtl` (seconds), `metadata` (of JSON)."""
         name = _key("put", key)
         data = await _value(value)
-        options = merged(options, keywords)
         expiration = option(options, "expiration")
         ttl = option(options, "expirationTtl")
         metadata = option(options, "metadata")
@@ -64,15 +62,14 @@ class KvNamespace(Binding):
             None if missing(metadata) else stringify(metadata),
         )
 
-    @js_async
-    async def delete(self, key: Any = None, *_ignored: Any) -> None:
+    @js_method
+    async def delete(self, key: Any = None) -> None:
         """Delete a key, which need not be there."""
         await self._ask("delete", _key("delete", key))
 
-    @js_async
-    async def list(self, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def list(self, options: Any = None) -> Any:
         """{keys: [{name, expiration?, metadata?}], list_complete, cursor?, cacheStatus}, a page of up to 1,000."""
-        options = merged(options, keywords)
         prefix, cursor, limit = (option(options, name) for name in ("prefix", "cursor", "limit"))
         keys, next_cursor = await self._ask(
             "list",
@@ -89,10 +86,7 @@ class KvNamespace(Binding):
         made["cacheStatus"] = jsnull
         return make_object(made)
 
-    async def _get(
-        self, call: str, key: Any, options: Any, keywords: dict[str, Any], with_metadata: bool
-    ) -> tuple[Any, Any]:
-        options = merged(options, keywords)
+    async def _get(self, call: str, key: Any, options: Any, with_metadata: bool) -> tuple[Any, Any]:
         kind, cache_ttl = options if isinstance(options, str) else None, None
         if kind is None:
             kind, cache_ttl = option(options, "type"), option(options, "cacheTtl")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..shims.js.arrays import Array, make_array
-from ..shims.js.core import js_error, jsnull, make_object, merged, option
+from ..shims.js.core import js_error, jsnull, make_object, option
 from ..shims.js.numbers import to_int32
-from ..shims.js.promise import js_async
 from ..shims.js.streams import ReadableStream, chunk_bytes, read_all, stream_from
-from .common import Binding, Caller, plain_text
+from .common import Binding, Caller, js_method, plain_text
 from .r2_options import (
     body_of,
     checksums_of,
@@ -65,19 +64,19 @@ class _Bodies(Binding):
 class R2Bucket(_Bodies):
     _js_name = "R2Bucket"
 
-    @js_async
-    async def head(self, key: Any = None, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def head(self, key: Any = None, options: Any = None) -> Any:
         """What is known of an object (HeadResult), or null."""
         name = key_of(key, "head")
-        options_of(merged(options, keywords), "head", 2, "HeadOptions")
+        options_of(options, "head", 2, "HeadOptions")
         found = await self._ask("head", name)
         return jsnull if found is None else HeadResult.new(found)
 
-    @js_async
-    async def get(self, key: Any = None, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def get(self, key: Any = None, options: Any = None) -> Any:
         """An object with its body (GetResult), or null. When `onlyIf` does not hold, a HeadResult without a body."""
         name = key_of(key, "get")
-        options = options_of(merged(options, keywords), "get", 2, "GetOptions")
+        options = options_of(options, "get", 2, "GetOptions")
         found = await self._ask("get", name, range_of(options), condition_of(options, "GetOptions"))
         if found is None:
             return jsnull
@@ -86,21 +85,21 @@ class R2Bucket(_Bodies):
             return HeadResult.new(wire)
         return GetResult.new(wire, self._stream(stream, content, wire[9][1]) if stream else content)
 
-    @js_async
-    async def put(self, key: Any = None, value: Any = ..., options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def put(self, key: Any = None, value: Any = ..., options: Any = None) -> Any:
         """Store an object: text, a buffer, a Blob or a stream of known length; null when `onlyIf` does not hold."""
         name = key_of(key, "put")
         if value is None:
             value = jsnull
         body = body_of(None if value is ... else value, "put", "R2Bucket")
-        options = options_of(merged(options, keywords), "put", 3, "PutOptions")
+        options = options_of(options, "put", 3, "PutOptions")
         http, custom = http_of(options, "PutOptions"), custom_of(options, "PutOptions")
         condition, checksums = condition_of(options, "PutOptions"), checksums_of(options)
         sent = await self._sent(body, tuple(checksums))
         made = await self._ask("put", name, sent, http, custom, checksums, condition, storage_class_of(options))
         return jsnull if made is None else HeadResult.new(made)
 
-    @js_async
+    @js_method
     async def delete(self, keys: Any = None) -> None:
         """Delete an object or up to 1,000 of them, which need not be there."""
         if isinstance(keys, Array):
@@ -108,10 +107,10 @@ class R2Bucket(_Bodies):
         else:
             await self._ask("delete", key_of(keys, "delete", kinds="string or Array"))
 
-    @js_async
-    async def list(self, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def list(self, options: Any = None) -> Any:
         """{objects, truncated, cursor?, delimitedPrefixes}, a page of up to 1,000."""
-        options = options_of(merged(options, keywords), "list", 1, "ListOptions")
+        options = options_of(options, "list", 1, "ListOptions")
         found, prefixes, cursor = await self._ask("list", *list_options(options))
         made: dict[str, Any] = {
             "objects": make_array([HeadResult.new(wire) for wire in found]),
@@ -122,15 +121,16 @@ class R2Bucket(_Bodies):
         made["delimitedPrefixes"] = make_array(list(prefixes))
         return make_object(made)
 
-    @js_async
-    async def createMultipartUpload(self, key: Any = None, options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def createMultipartUpload(self, key: Any = None, options: Any = None) -> Any:
         """Begin an upload in parts."""
         name = key_of(key, "createMultipartUpload")
-        options = options_of(merged(options, keywords), "createMultipartUpload", 2, "MultipartOptions")
+        options = options_of(options, "createMultipartUpload", 2, "MultipartOptions")
         http, custom = http_of(options, "MultipartOptions"), custom_of(options, "MultipartOptions")
         upload = await self._ask("create_multipart", name, http, custom, storage_class_of(options))
         return R2MultipartUpload._make(self._name, self._send, name, upload)
 
+    @js_method
     def resumeMultipartUpload(self, key: Any = None, upload: Any = None) -> Any:
         """Go on with an upload. Whether there is one shows when it is used."""
         name = key_of(key, "resumeMultipartUpload")
@@ -159,20 +159,20 @@ class R2MultipartUpload(_Bodies):
         self.key = key
         self.uploadId = upload
 
-    @js_async
-    async def uploadPart(self, number: Any = None, value: Any = ..., options: Any = None, **keywords: Any) -> Any:
+    @js_method
+    async def uploadPart(self, number: Any = None, value: Any = ..., options: Any = None) -> Any:
         """Send a part; {partNumber, etag}, for `complete`."""
         part = _part_number(number)
         if value is None:
             value = jsnull
         body = body_of(None if value is ... else value, "uploadPart", "R2MultipartUpload")
-        options_of(merged(options, keywords), "uploadPart", 3, "UploadPartOptions", "R2MultipartUpload")
+        options_of(options, "uploadPart", 3, "UploadPartOptions", "R2MultipartUpload")
         sent = await self._sent(body)
         return make_object(
             {"partNumber": part, "etag": await self._ask("upload_part", self.key, self.uploadId, part, sent)}
         )
 
-    @js_async
+    @js_method
     async def complete(self, parts: Any = None) -> Any:
         """Make the object of these parts, in their order."""
         if not isinstance(parts, Array):
@@ -185,13 +185,13 @@ class R2MultipartUpload(_Bodies):
             named.append((number, "" if etag is None else plain_text(etag)))
         return HeadResult.new(await self._ask("complete_multipart", self.key, self.uploadId, named))
 
-    @js_async
+    @js_method
     async def abort(self) -> None:
         """Give the upload up."""
         await self._ask("abort_multipart", self.key, self.uploadId)
 
     def _own_entries(self) -> list[tuple[str, Any]]:
-        return [("key", self.key), ("uploadId", self.uploadId)]
+        return [("uploadId", self.uploadId), ("key", self.key)]
 
 
 def _part_number(value: Any) -> int:

@@ -11,12 +11,18 @@ from ..shims.js.core import JsProxy, js_error, make_object
 from ..shims.js.dates import Date
 from ..shims.js.headers import Headers, make_headers
 from ..shims.js.streams import ReadableStream
+from .common import js_method
 from .r2_options import HTTP_TEXTS
 
 #: An object as the server tells of it: key, version, size, etag, uploaded (ms), http, custom, checksums, storage class,
 #: (offset, length) of what was read or None.
 Wire = tuple[str, str, int, str, int, dict[str, Any], dict[str, str], dict[str, str], str, tuple[int, int] | None]
 
+#: In the order in which workerd lists them.
+_PROPERTIES = (
+    *("ssecKeyMd5", "storageClass", "range", "customMetadata", "httpMetadata", "uploaded", "checksums", "httpEtag"),
+    *("etag", "size", "version", "key"),
+)
 _KINDS = ("md5", "sha1", "sha256", "sha384", "sha512")
 
 
@@ -30,6 +36,7 @@ class Checksums(JsProxy):
         text = self._found.get(name)
         return None if text is None else make_buffer(bytes.fromhex(text))
 
+    @js_method
     def toJSON(self) -> Any:
         return make_object({kind: self._found.get(kind) for kind in _KINDS})
 
@@ -53,6 +60,7 @@ class HeadResult(JsProxy):
         self.range = None if span is None else make_object({"offset": span[0], "length": span[1], "suffix": None})
         self.ssecKeyMd5 = None
 
+    @js_method
     def writeHttpMetadata(self, headers: Any = None) -> None:
         """Set the headers that `httpMetadata` stands for."""
         if not isinstance(headers, Headers):
@@ -69,9 +77,7 @@ class HeadResult(JsProxy):
             headers.set("expires", formatdate(expiry._time / 1000, usegmt=True))
 
     def _own_entries(self) -> list[tuple[str, Any]]:
-        names = ("key", "version", "size", "etag", "httpEtag", "checksums", "uploaded")
-        more = ("httpMetadata", "customMetadata", "range", "storageClass", "ssecKeyMd5")
-        return [(name, getattr(self, name)) for name in (*names, *more)]
+        return [(name, getattr(self, name)) for name in _PROPERTIES]
 
 
 class _ObjectBody(Body):
