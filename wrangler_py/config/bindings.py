@@ -73,7 +73,7 @@ KINDS = {
     "wasm_modules": Kind("Wasm Module", "files"),
     "dispatch_namespaces": Kind("Dispatch Namespace"),
     "mtls_certificates": Kind("mTLS Certificate", served=PYTHON),
-    "workflows": Kind("Workflow"),
+    "workflows": Kind("Workflow", served=PYTHON),
     "pipelines": Kind("Pipeline"),
     "secrets_store_secrets": Kind("Secrets Store Secret", served=BOTH),
     "artifacts": Kind("Artifacts"),

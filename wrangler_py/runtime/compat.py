@@ -16,7 +16,10 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
     "enable_ctx_exports": ("disable_ctx_exports", "2025-11-17"),
     "python_no_global_handlers": ("disable_python_no_global_handlers", "2025-08-14"),
     "python_workers_314": ("no_python_workers_314", "2026-09-08"),  # workers-py, metadata of Python versions
-    "python_workflows_implicit_dependencies": ("no_python_workflows_implicit_dependencies", None),
+    "python_workflows_implicit_dependencies": ("no_python_workflows_implicit_dependencies", "2026-02-25"),
+    "delete_all_deletes_alarm": ("delete_all_preserves_alarm", "2026-02-24"),
+    "websocket_standard_binary_type": ("no_websocket_standard_binary_type", "2026-03-17"),
+    "workflows_preserve_non_retryable_error_message": ("workflows_replace_non_retryable_error_message", "2026-05-14"),
 }
 
 

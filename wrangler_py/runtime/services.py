@@ -57,6 +57,10 @@ def answer_of_assets(assets: AssetsOfWorker | None, request: FetchRequest) -> Fe
     return FetchResponse(answer.status, answer.headers, answer.body)
 
 
+class NoAnswer(Exception):
+    """A session call that is not to be answered: whoever made it was given up."""
+
+
 class Services:
     """Calls between the workers of a session."""
 
@@ -72,6 +76,8 @@ class Services:
         self._keepers: dict[int, Keeper] = {}
         #: By kind of target.
         self.guards: dict[str, Guard] = {}
+        #: Further session calls of workers, by method (python/session_calls.py).
+        self.calls: dict[str, Callable[..., Awaitable[Any]]] = {}
 
     def enter(self, keeper: Keeper) -> int:
         """A process begins: the origin that its stubs carry."""

@@ -48,6 +48,7 @@ from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.neighbours import Neighbours
 from wrangler_py.session.runtimes import Gate, HostedRuntime
 from wrangler_py.session.small_bindings import SiteAssets, small_handlers
+from wrangler_py.session.workflows import SessionWorkflows, workflow_calls
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Session, open_session
 
@@ -136,13 +137,16 @@ class Emulator:
             self.broker.on_unheard = self.neighbours.nudge
         self.services = Services(lambda name: self.workers.named(name), self._assets_of)
         self.objects = SessionObjects(store.path.parent, clock, events)
+        self.workflows = SessionWorkflows(store.path.parent, clock, events)
+        self.workflows.configure(self.config)
+        self.services.calls["workflow"] = self.workflows.asked
         self._open_bindings()
         self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
         self.clockwork = Clockwork(
             clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks, self._driven()
         )
-        self.objects.workers = self.workers
+        self.objects.workers = self.workflows.workers = self.workers
         self.rest = RestDoor(RestOptions(store, clock, events, self.broker, options.allowed_hosts, options.api_token))
 
     def _listen(self) -> None:
@@ -152,7 +156,7 @@ class Emulator:
 
     def _driven(self) -> dict[str, Driven]:
         """What the clock starts beside batches and crons, by the kind of event that it is in a worker."""
-        return {"alarm": self.objects.alarms}
+        return {"alarm": self.objects.alarms, "workflow": self.workflows.engine}
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
@@ -162,6 +166,7 @@ class Emulator:
         #: Who answers the calls of Python workers' bindings, by kind (runtime/python/binding_specs.py).
         self.binding_handlers: dict[str, BindingHandler] = {
             **storage_handlers(self.storage),
+            "workflow": self.workflows,
             **small_handlers(self._small_state, self.clock, self.events, self.assets, self._config_of),
         }
 
@@ -218,6 +223,7 @@ class Emulator:
             **cron_calls(self.crons),
             **queue_calls(self.workers, self.rest.look),
             **alarm_calls(self.objects.alarms),
+            **workflow_calls(self.workflows.engine),
         }
         control = ControlApi(token, calls)
         if self.options.dashboard:
@@ -254,12 +260,15 @@ class Emulator:
         """Let the clock drive: crons, retention, and what earlier sessions have left."""
         self.crons.start()
         await self.clockwork.start()
+        self.workflows.engine.start()
         self._run_beside(self.broker.watch_retention())
 
     async def apply(self, config: SessionConfig) -> None:
         """Bring everything in line with a changed config."""
         self.config = config
+        self.workflows.configure(config)
         await self.workers.apply(config)
+        self.workflows.engine.start()
         attach(self.session, config)
         self.crons.set_config(config)
 
@@ -271,6 +280,7 @@ class Emulator:
         self.rest.close()
         for task in self._tasks:
             task.cancel()
+        await self.workflows.engine.close()
         await asyncio.gather(
             self.crons.close(grace_s), self.objects.alarms.close(grace_s), self.workers.close(grace_s), *beside
         )

@@ -75,6 +75,7 @@ def binding_specs(config: WorkerConfig) -> dict[str, dict[str, Any]]:
     specs |= {s.binding: _service(s) for s in config.services}
     specs |= _small_specs(config)
     specs |= {d.name: _durable_object(config, d) for d in config.durable_objects}
+    specs |= {w.binding: {"kind": "workflow", "workflow": w.name} for w in config.workflows}
     specs |= {u.name: {"kind": "unserved", "what": u.kind} for u in config.unsupported if u.in_env}
     # A variable given with --var takes the place of a binding.
     return {name: spec for name, spec in specs.items() if name not in config.secrets}

@@ -120,10 +120,17 @@ def key_value_classes(config: WorkerConfig) -> set[str]:
     return classes
 
 
-def missing_classes(config: WorkerConfig, exported: Sequence[str]) -> str | None:
-    """Why code cannot be used that lacks Durable Object classes which its own config binds."""
-    wanted = sorted({b.class_name for b in config.durable_objects if b.script_name in (None, config.name)})
-    missing = [name for name in wanted if name not in exported]
+def missing_classes(config: WorkerConfig, exported: Sequence[str], workflows: Sequence[str]) -> str | None:
+    """Why code cannot be used that lacks Durable Object or Workflow classes which its own config binds."""
+    own = (None, config.name)
+    absent = sorted({w.class_name for w in config.workflows if w.script_name in own} - set(workflows))
+    if absent:
+        return (
+            f"Your Worker depends on the following Workflows, which are not exported in your entrypoint file: "
+            f"{', '.join(absent)}.\n{config.main.name} exports these Workflow classes: {', '.join(workflows) or 'none'}. A class "
+            "is exported when it is a subclass of workers.WorkflowEntrypoint and its name begins with no underscore."
+        )
+    missing = sorted({b.class_name for b in config.durable_objects if b.script_name in own} - set(exported))
     if not missing:
         return None
     there = ", ".join(exported) or "none"

@@ -131,6 +131,8 @@ class WorkerProcess(asyncio.Protocol):
         self._returned: list[PendingEvent] = []
         #: Told what the process says of its Durable Objects (frames.OBJECTS_ARE).
         self.on_objects: Callable[[WorkerProcess, str, list[Any]], None] = _ignore_objects
+        #: Done when another process has taken its place.
+        self.superseded: asyncio.Future[None] = loop.create_future()
         #: WebSockets that it has handed to clients, by the number of the event.
         self.sockets: dict[int, WorkerSocket] = {}
 
@@ -214,6 +216,13 @@ class WorkerProcess(asyncio.Protocol):
         """Tell the worker what the client of a WebSocket does."""
         if not self.ended.done():
             self.send(frames.SOCKET, number, kind, *args)
+
+    def drop_event(self, number: int) -> None:
+        """Nobody waits for an event any more, and it need not end."""
+        event = self.events.pop(number, None)
+        if event is not None:
+            event.fail(ProcessEnded("given up"))
+            self.on_event_over()
 
     def busy(self, *kinds: str) -> bool:
         """Whether an event of one of these kinds runs now."""

@@ -46,6 +46,7 @@ from wrangler_py.runtime.python.process import (
     ProcessEnded,
     WorkerProcess,
 )
+from wrangler_py.runtime.python.runs import WorkflowRun
 from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
 from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.worker import frames
@@ -175,9 +176,9 @@ class PythonRuntime:
             self._start_spare()
             text = f"{self._config.main.name} exports no handler any more (was it saved half-way?)"
             return self._load_failed(text, info["files"])
-        missing = missing_classes(self._config, info.get("durable_classes", ()))
+        missing = missing_classes(self._config, info.get("durable_classes", ()), info.get("workflow_classes", ()))
         if missing is not None:
-            self._forget(process, "lacks Durable Object classes")
+            self._forget(process, "lacks classes that its config binds")
             self._start_spare()
             return self._load_failed(missing, info["files"])
         self._objects.classes = tuple(info.get("durable_classes", ()))
@@ -213,6 +214,8 @@ class PythonRuntime:
             self._gate(False)
             self._drained.clear()
         self._ready.set()
+        if old is not None and not old.superseded.done():
+            old.superseded.set_result(None)
         self._look_at_draining()
         self._background(self._objects.give(process))
 
@@ -310,6 +313,16 @@ class PythonRuntime:
         """See Runtime.invoke."""
         process = await self._serving(FETCH_START_WAIT_S)
         return await self._invoke_in(process, f"rpc {_called(target, path)}", target, path, args)
+
+    async def start_workflow(self, target: Target, args: list[Any]) -> WorkflowRun:
+        """Begin the `run()` of a workflow's instance. Raises WorkerError when the worker cannot be started."""
+        process = await self._serving(None)
+        try:
+            number, event = process.start_event("workflow", f"workflow {target[2]}/{target[3]}")
+        except ProcessEnded as error:
+            raise WorkerError(error.reason) from None
+        process.send(frames.RPC, number, target, ("run",), args)
+        return WorkflowRun(process, number, event)
 
     async def alarm(self, target: Target, time_ms: int, retry: int) -> Any:
         """Call the `alarm()` of a Durable Object for an alarm that was set for `time_ms`; {"outcome", "error"}.

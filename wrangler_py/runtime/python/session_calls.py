@@ -9,7 +9,7 @@ from typing import Any
 
 from wrangler_py.runtime.base import FetchRequest, RemoteError, Target, WorkerError
 from wrangler_py.runtime.python.process import WorkerProcess
-from wrangler_py.runtime.services import Services, wire_error
+from wrangler_py.runtime.services import NoAnswer, Services, wire_error
 from wrangler_py.runtime.worker import frames
 
 
@@ -68,7 +68,7 @@ class SessionCalls:
 
     def call(self, process: WorkerProcess, call: int, method: str, args: tuple[Any, ...]) -> None:
         """Answer a call when its work is done."""
-        handler = self._methods.get(method)
+        handler = self._methods.get(method) or self._services.calls.get(method)
         if handler is None:
             process.send(frames.THROW, call, "TypeError", f"the session has no call {method!r}")
             return
@@ -81,6 +81,8 @@ class SessionCalls:
     ) -> None:
         try:
             value = await handler(*args)
+        except NoAnswer:
+            return
         except Exception as error:
             process.send(frames.THROW, call, "Error", str(error) or type(error).__name__)
         else:

@@ -53,6 +53,8 @@ class Dispatcher:
         self.targets: dict[str, Callable[[tuple[Any, ...], Event], Any]] = {}
         #: Durable Objects of this process (durable.Objects), with a spec that asks for them; sockets that clients hold.
         self._objects: Any = None
+        #: Workflow classes by name.
+        self._workflows: dict[str, Any] = {}
         self._sockets: Any = None
         self._watchdog = self._make_watchdog()
         self._active = self._watchdog.active
@@ -113,6 +115,7 @@ class Dispatcher:
             self._env = self._helper.env = env.make_env(spec, self.call, self.exports, lambda: self._objects)
             module = self._load_module(spec)
             durable_classes = self._define_objects(spec, module)
+            self._workflows = self._workflow_classes(module)
             legacy = not flags.get("python_no_global_handlers")
             self._handlers = handlers.Handlers(
                 module, spec["main"], self._env, legacy=legacy, worker=spec.get("name") or ""
@@ -124,6 +127,7 @@ class Dispatcher:
                 "handlers": self._handlers.kinds,
                 "warnings": self._handlers.warnings,
                 "durable_classes": durable_classes,
+                "workflow_classes": list(self._workflows),
             }
         except loader.LoadFailure as error:
             text = f"{error}\n{self._problem}" if self._problem else str(error)
@@ -158,6 +162,15 @@ class Dispatcher:
 
         self._objects = Objects(self._hub, self._connection, spec, self._env, self._session_ms)
         return self._objects.define(module)
+
+    @staticmethod
+    def _workflow_classes(module: ModuleType) -> dict[str, Any]:
+        base = getattr(sys.modules["workers"], "WorkflowEntrypoint", None)
+        if base is None or not any(isinstance(item, type) and issubclass(item, base) for item in vars(module).values()):
+            return {}
+        from . import workflows
+
+        return workflows.workflow_classes(module)
 
     def _session_ms(self) -> int:
         """What the session's clock shows (ms)."""
@@ -331,6 +344,10 @@ class Dispatcher:
                 value = await exports.call_here(target[1], tuple(path), args)
             elif target[0] == "object":
                 value = await self._object_rpc(target, tuple(path), args)
+            elif target[0] == "workflow":
+                from . import workflows
+
+                value = await workflows.run(self._workflows, target, args, self._env, event, exports)
             elif args is None or len(path) != 1:
                 raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=".".join(path)))
             else:

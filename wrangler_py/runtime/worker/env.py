@@ -55,6 +55,10 @@ def make_binding(
         from .durable import namespace
 
         return namespace.make(spec, exports, objects)
+    if spec["kind"] == "workflow":
+        from . import workflows
+
+        return workflows.make(name, spec, call, exports)
     if spec["kind"] == "service":
         return _service(spec, exports)
     if spec["kind"] not in MAKERS:

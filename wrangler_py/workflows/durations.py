@@ -1,0 +1,47 @@
+"""Lengths of time as Workflows write them: milliseconds, or a text like "5 minutes"."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+_SECOND = 1000
+_UNITS = {
+    "second": _SECOND,
+    "minute": 60 * _SECOND,
+    "hour": 3600 * _SECOND,
+    "day": 24 * 3600 * _SECOND,
+    "week": 7 * 24 * 3600 * _SECOND,
+    "month": 30 * 24 * 3600 * _SECOND,
+    "year": 31_557_600 * _SECOND,  # 365.25 days, as the engine of wrangler 4.86 counts it
+}
+_TEXT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s+([a-z]+?)s?\s*\Z", re.IGNORECASE)
+
+
+def milliseconds(given: Any) -> float | None:
+    """A length of time, or None when `given` is none."""
+    if isinstance(given, bool):
+        return None
+    if isinstance(given, int | float):
+        return float(given) if math.isfinite(given) and given >= 0 else None
+    if not isinstance(given, str):
+        return None
+    found = _TEXT.match(given)
+    if found is not None:
+        unit = _UNITS.get(found[2].lower())
+        return None if unit is None else float(found[1]) * unit
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def retry_delay_ms(config: dict[str, Any], attempt: int) -> float:
+    """How long to wait after the attempt of this number, counted from 1 (engine: lib/retries)."""
+    delay = milliseconds(config["retries"]["delay"]) or 0.0
+    backoff = config["retries"]["backoff"]
+    if backoff == "exponential":
+        return float(delay * 2 ** (attempt - 1))
+    return delay * attempt if backoff == "linear" else delay
