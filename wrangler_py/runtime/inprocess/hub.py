@@ -10,6 +10,7 @@ Inside of an event (of user code that a handler has started) three things differ
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections import Counter, deque
@@ -118,6 +119,10 @@ class LoopHub:
         self._prepare()
 
     def __getattr__(self, name: str) -> Any:
+        method = worker_loop.Hub.__dict__.get(name)
+        if inspect.isfunction(method):  # a part of those algorithms
+            setattr(type(self), name, method)
+            return method.__get__(self)
         return getattr(self.loop, name)
 
     # What differs from the loop ---------------------------------------------------------------------------------------
