@@ -139,7 +139,7 @@ class Emulator:
         self.objects = SessionObjects(store.path.parent, clock, events)
         self.workflows = SessionWorkflows(store.path.parent, clock, events)
         self.workflows.configure(self.config)
-        self.services.calls["workflow"] = self.workflows.asked
+        self.services.calls["step"] = self.workflows.asked
         self._open_bindings()
         self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)

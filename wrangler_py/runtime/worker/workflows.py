@@ -164,7 +164,7 @@ class WorkflowStep(JsProxy):
 
     async def _ask(self, operation: str, *args: Any) -> tuple[Any, ...]:
         self._questions += 1
-        answer = await self._exports._call(SESSION, "workflow", (*self._run, self._answers, operation, *args))
+        answer = await self._exports._call(SESSION, "step", (*self._run, self._answers, operation, *args))
         if answer[0] != "run":
             self._answers += 1
             self._rest_soon(self._questions, _REST_TURNS)
@@ -177,7 +177,7 @@ class WorkflowStep(JsProxy):
         if turns:
             asyncio.get_running_loop().call_soon(self._rest_soon, questions, turns - 1)
         else:
-            resting = self._exports._call(SESSION, "workflow", (*self._run, self._answers, "rest"))
+            resting = self._exports._call(SESSION, "step", (*self._run, self._answers, "rest"))
             resting.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _result(self, answer: tuple[Any, ...]) -> Any:
