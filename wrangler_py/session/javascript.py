@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from wrangler_py.bindings.cache import CacheStore
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import WorkerConfig
@@ -17,10 +16,14 @@ from wrangler_py.runtime.python.bindings import BindingHandler, CallContext, Cal
 from wrangler_py.runtime.python.process import WorkerProcess
 from wrangler_py.runtime.python.session_calls import Streams
 from wrangler_py.runtime.services import Services
+from wrangler_py.runtime.workerd.adapters import Backends
 from wrangler_py.runtime.workerd.adapters.small import SmallCall, SmallCallRefused
-from wrangler_py.runtime.workerd.host import Backends, HostOptions, WorkerdHost
+from wrangler_py.runtime.workerd.host import HostOptions, WorkerdHost
 from wrangler_py.session.small_bindings import SiteAssets
 from wrangler_py.store.database import Store
+
+if TYPE_CHECKING:
+    from wrangler_py.bindings.cache import CacheStore
 
 
 def make_host(
@@ -45,9 +48,15 @@ def make_host(
         return FetchResponse(answer.status, answer.headers, answer.body)
 
     backends = Backends(
-        broker, storage, CacheStore(clock), services, answer_of_assets, _small_calls(handlers, config_of)
+        broker, storage, lambda: _cache(clock), services, answer_of_assets, _small_calls(handlers, config_of)
     )
     return WorkerdHost(backends, events, store.path.parent, HostOptions(inspector_port))
+
+
+def _cache(clock: Clock) -> CacheStore:
+    from wrangler_py.bindings.cache import CacheStore
+
+    return CacheStore(clock)
 
 
 def _small_calls(handlers: Mapping[str, BindingHandler], config_of: Callable[[str], WorkerConfig]) -> SmallCall:

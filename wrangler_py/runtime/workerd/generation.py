@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from wrangler_py.events.trace import Span, current_span
 from wrangler_py.queues.settlement import CANCELED
 from wrangler_py.runtime.workerd.client import Client, ConnectionLost
+from wrangler_py.runtime.workerd.locate import explain_libc
 from wrangler_py.runtime.workerd.logs import Line, OutputReader
 from wrangler_py.runtime.workerd.process import WorkerdProcess
 from wrangler_py.runtime.workerd.service_config import DISPATCH_SOCKET, BuiltWorker, socket_name
@@ -42,7 +43,7 @@ class Limits:
     #: From the start of workerd until it listens, in which the modules' top levels run.
     start_s: float = 20.0
     #: The CPU time that workerd may take for it, where the system tells (Linux). Production allows one second for it.
-    start_cpu_s: float = 3.0
+    start_cpu_s: float = 2.0
     #: How long a Worker may keep workerd busy without a pause, when no config has `limits.cpu_ms`. Production's default for
     #: CPU time [https://developers.cloudflare.com/workers/platform/limits/#cpu-time]; all Workers share the thread here,
     #: so the largest limit counts.
@@ -114,6 +115,7 @@ class Generation:
                 source_map = SourceMap(worker.bundle.source_map, worker.bundle.base, worker.config.root)
                 self.stacks.maps[name] = (worker.bundle.modules[0].name, source_map)
         self.process: WorkerdProcess | None = None
+        self._command: Sequence[str | Path] = ()
         self._listening: set[str] = set()
         self.ports: dict[str, int] = {}
         self._heard = asyncio.Event()
@@ -126,6 +128,7 @@ class Generation:
 
     async def start(self, command: Sequence[str | Path]) -> None:
         """Start workerd and wait until it serves. Raises StartFailed; nothing of it is left then."""
+        self._command = command
         expected = {DISPATCH_SOCKET, *(f"worker{index}" for index in self._indexes.values())}
         try:
             self.process = WorkerdProcess(command, self.folder, self._listen, self._output.feed)
@@ -175,6 +178,7 @@ class Generation:
                 rest.append(self.stacks.mapped(text))
         assert self.process is not None
         general = "\n".join(rest) or self.process.describe_end()
+        general = explain_libc("workerd", Path(str(self._command[0])), general) or general
         return general, {name: "\n".join(texts) for name, texts in errors.items()}
 
     def _listen(self, name: str, port: int) -> None:

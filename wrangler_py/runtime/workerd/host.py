@@ -21,21 +21,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wrangler_py.bindings.cache import CacheStore
-from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.record import EventLog
 from wrangler_py.events.trace import within
-from wrangler_py.runtime.base import QueueService
-from wrangler_py.runtime.workerd import locate
-from wrangler_py.runtime.workerd.adapters.cache import CacheAdapter
-from wrangler_py.runtime.workerd.adapters.d1 import D1Adapter
-from wrangler_py.runtime.workerd.adapters.kv import KvAdapter
+from wrangler_py.runtime.workerd import adapters, locate
+from wrangler_py.runtime.workerd.adapters import Backends
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
-from wrangler_py.runtime.workerd.adapters.r2 import R2Adapter
-from wrangler_py.runtime.workerd.adapters.services import AssetFetch, AssetsAdapter, ServiceAdapter, ServiceCalls
-from wrangler_py.runtime.workerd.adapters.small import SmallAdapter, SmallCall
 from wrangler_py.runtime.workerd.bundle import build
 from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFailed
 from wrangler_py.runtime.workerd.locate import Binary
@@ -52,18 +44,6 @@ _CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: The folder of Durable Objects in the state folder.
 DURABLE_FOLDER = "do-workerd"
 _TEMP_PREFIX = "wpy-workerd-"
-
-
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """What the Workers' bindings reach."""
-
-    queues: QueueService
-    storage: BindingStorage
-    cache: CacheStore
-    services: ServiceCalls
-    assets: AssetFetch
-    small: SmallCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,18 +273,9 @@ class WorkerdHost:
 
     def _serve_bindings(self, path: str) -> Loopback:
         loopback = Loopback(path)
-        backends = self._backends
-        loopback.immediate["queue"] = QueueAdapter(backends.queues, self)
-        loopback.handlers |= {
-            "control": self._control,
-            "kv": KvAdapter(backends.storage),
-            "d1": D1Adapter(backends.storage),
-            "r2": R2Adapter(backends.storage),
-            "cache": CacheAdapter(backends.cache),
-            "service": ServiceAdapter(backends.services),
-            "assets": AssetsAdapter(backends.assets),
-            "small": SmallAdapter(backends.small),
-        }
+        loopback.immediate["queue"] = QueueAdapter(self._backends.queues, self)
+        loopback.handlers["control"] = self._control
+        loopback.make_handler = lambda kind: adapters.make(kind, self._backends)
         return loopback
 
     def within(self, worker: str) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ A project that has `wrangler` in its `node_modules` has both. Looked for in this
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -216,7 +217,19 @@ def _unusable(path: Path) -> str | None:
 
 
 def _checked(tool: _Tool, path: Path) -> Binary:
-    """The binary with its version; running it for that also shows whether it runs at all."""
+    """The binary with its version, as its package states it; one that is in no package is asked."""
+    for folder in (path.resolve().parent.parent, path.parent.parent):
+        try:
+            package = json.loads((folder / "package.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        if package.get("name") in (tool.name, f"{tool.scope}/{tool.prefix}{_platform(tool)}"):
+            return Binary(path, str(package["version"]))
+    return Binary(path, _asked(tool, path))
+
+
+def _asked(tool: _Tool, path: Path) -> str:
+    """What the binary says of its version. Raises BinaryMissing when it does not run."""
     try:
         done = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, stdin=subprocess.DEVNULL
@@ -228,18 +241,25 @@ def _checked(tool: _Tool, path: Path) -> Binary:
         raise BinaryMissing(f"{tool.name} cannot be started ({path}): {reason}.") from None
     words = done.stdout.split()
     if done.returncode == 0 and words:
-        return Binary(path, words[-1])
+        return words[-1]
     problem = (done.stderr or done.stdout).strip()
+    explained = explain_libc(tool.name, path, problem)
+    raise BinaryMissing(
+        explained or f"{tool.name} does not run ({path}): {problem.splitlines()[-1] if problem else 'no output'}"
+    )
+
+
+def explain_libc(name: str, path: Path, problem: str) -> str | None:
+    """What to do when the loader refuses a binary because the system's libc is too old."""
     missing = re.search(r"(GLIBC(?:XX)?_[\d.]+)' not found", problem)
-    if missing:
-        libc, version = platform.libc_ver()
-        raise BinaryMissing(
-            f"{tool.name} needs {missing.group(1).replace('_', ' ')}, and this system has {libc or 'libc'} "
-            f"{version or 'of an older version'} ({path}). Builds of 2025 need glibc 2.27, those of 2026 need 2.35 "
-            "(Ubuntu 22.04, Debian 12). On an older system take an older one, for example: "
-            "npm install --save-dev workerd@1.20250508.0"
-        )
-    raise BinaryMissing(f"{tool.name} does not run ({path}): {problem.splitlines()[-1] if problem else 'no output'}")
+    if missing is None:
+        return None
+    libc, version = platform.libc_ver()
+    return (
+        f"{name} needs {missing.group(1).replace('_', ' ')}, and this system has {libc or 'libc'} "
+        f"{version or 'of an older version'} ({path}). Builds of 2026 need glibc 2.35 (Ubuntu 22.04, Debian 12). On an older "
+        "system take an older one, for example: npm install --save-dev workerd@1.20250902.0"
+    )
 
 
 # Compatibility dates --------------------------------------------------------------------------------------------------

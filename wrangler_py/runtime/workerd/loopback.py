@@ -68,6 +68,8 @@ class Loopback:
         self.path = path
         self.immediate: dict[str, Immediate] = {}
         self.handlers: dict[str, Handler] = {}
+        #: Makes the handler of a kind when it is first asked for.
+        self.make_handler: Callable[[str], Handler | None] = lambda kind: None
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[_Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -90,6 +92,15 @@ class Loopback:
 
     def closed(self, connection: _Connection) -> None:
         self._connections.discard(connection)
+
+    def handler(self, kind: str) -> Handler | None:
+        """Who answers a kind of resource."""
+        if kind not in self.handlers:
+            made = self.make_handler(kind)
+            if made is None:
+                return None
+            self.handlers[kind] = made
+        return self.handlers[kind]
 
     async def run(self, handler: Handler, call: Call, connection: _Connection) -> None:
         """Run a handler; whatever it raises becomes an answer, or cuts one that has begun."""
@@ -175,7 +186,7 @@ class _Connection(asyncio.Protocol):
         self._immediate = self._server.immediate.get(kind)
         if self._immediate is not None:
             return
-        handler = self._server.handlers.get(kind)
+        handler = self._server.handler(kind)
         if handler is None:
             self.respond(501, f"wpy serves no {kind!r}".encode(), (), None)
             return

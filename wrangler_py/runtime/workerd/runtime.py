@@ -27,7 +27,6 @@ from wrangler_py.runtime.workerd.dispatch import batch_json, batch_outcome, sche
 from wrangler_py.runtime.workerd.generation import DispatchFailed, Generation, RunningEvent
 from wrangler_py.runtime.workerd.host import LoadFailed, WorkerdHost
 from wrangler_py.runtime.workerd.locate import BinaryMissing
-from wrangler_py.runtime.workerd.sockets import WorkerSocket, upgrade_headers
 
 #: How long a fetch waits for a Worker that is being started after a crash (seconds).
 FETCH_START_WAIT_S = 10.0
@@ -162,6 +161,8 @@ class WorkerdRuntime:
             if uncaught:
                 raise WorkerError(self._thrown(generation, event, (await _whole(answer)).decode("utf-8", "replace")))
             if answer.upgraded is not None:
+                from wrangler_py.runtime.workerd.sockets import WorkerSocket  # the first WebSocket imports its protocol
+
                 assert answer.transport is not None
                 streams = True
                 link = WorkerSocket(answer.transport, lambda: generation.over(event))
@@ -182,6 +183,8 @@ class WorkerdRuntime:
         self, generation: Generation, request: FetchRequest, host: str, scheme: str, target: Target | None
     ) -> Answer:
         if any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in request.headers):
+            from wrangler_py.runtime.workerd.sockets import upgrade_headers
+
             headers = upgrade_headers(request.headers)
         else:
             headers = [header for header in request.headers if header[0].lower() not in _HOP_BY_HOP]
