@@ -187,6 +187,11 @@ class Terminal:
     def _reloaded(self, e: dict[str, Any]) -> None:
         self.line(self.style(f'⎔ Reloaded worker "{e["worker"]}" ({e["ms"]}ms)', "dim"))
 
+    def _inspector(self, e: dict[str, Any]) -> None:
+        self.info(
+            f"DevTools can debug the JavaScript Workers at {e['address']} (chrome://inspect, Configure..., then inspect)"
+        )
+
     def _store_failed(self, e: dict[str, Any]) -> None:
         self.error(f"Could not {e['doing']}: {e['error']}")
 
@@ -299,6 +304,7 @@ _PRINTERS: dict[str, _Printer] = {
     "worker.crashed": Terminal._crashed,
     "worker.load_failed": Terminal._load_failed,
     "worker.reloaded": Terminal._reloaded,
+    "inspector.listening": Terminal._inspector,
     "store.failed": Terminal._store_failed,
     "record.failed": Terminal._record_failed,
     "consumer.failed": Terminal._consumer_failed,

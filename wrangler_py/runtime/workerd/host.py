@@ -188,6 +188,9 @@ class WorkerdHost:
             await self._until_quiet(self.current)
         generation = self._generation(workers, in_memory=False)
         await generation.start(self._command(inspected=True))
+        port = generation.ports.get("inspector")
+        if port is not None:
+            self.events.emit("inspector.listening", address=f"127.0.0.1:{port}")
         old, self.current = self.current, generation
         changed = {name for name, built in wanted.items() if self._serving.get(name) is not built}
         self._serving = wanted
