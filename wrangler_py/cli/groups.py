@@ -18,6 +18,8 @@ _GROUPS = {
     "doctor": ("wrangler_py.cli.doctor", "What is wrong here, and which value every setting has."),
     "runs": ("wrangler_py.cli.runs", "What ran, what became of it, and a test that does it again."),
     "state": ("wrangler_py.cli.state_commands", "Save, load, compare and reset everything that is stored."),
+    "tail": ("wrangler_py.cli.tail", "Follow what happens: requests, messages, batches, crons, logs."),
+    "events": ("wrangler_py.cli.events", "The record of what happened: export and import it."),
     "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
     "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
     "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),

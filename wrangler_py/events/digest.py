@@ -11,6 +11,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from wrangler_py.events.plain import Plain, PlainSpan
@@ -40,8 +41,10 @@ _Special = Callable[["Digest", Rows, int, dict[str, Any], PlainSpan | None], dic
 class Digest:
     """Makes rows of events. `connection` is asked for what was written before."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, roots: Iterable[str] = ()) -> None:
+        """`roots`: the project folders, to which the files of tracebacks are shown relative."""
         self._connection = connection
+        self._roots = tuple(root.rstrip("/") + "/" for root in (*roots, _project_of(connection)) if root)
         self._batch_traces: dict[str, str] = {}
         #: Of messages that are not in the database yet.
         self._new_traces: dict[bytes, str] = {}
@@ -122,7 +125,7 @@ class Digest:
             rows.settled.append(_settled(at, data["queue"], data.get("dead_letter_queue"), settled, struck, span[0]))
         traceback = self._tracebacks.pop(span[0], None)
         listed = json.dumps(settlements)
-        rows.ended.append((at, data["ms"], outcome, error, traceback, _site(traceback), listed, "{}", span[0]))
+        rows.ended.append((at, data["ms"], outcome, error, traceback, self._site(traceback), listed, "{}", span[0]))
         return {"actions": counts}
 
     def _pull_settled(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> dict[str, Any]:
@@ -163,7 +166,7 @@ class Digest:
         if span is None:
             return
         traceback = self._tracebacks.pop(span[0], None)
-        given = (at, data["ms"], data["outcome"], data.get("error"), traceback, _site(traceback), None)
+        given = (at, data["ms"], data["outcome"], data.get("error"), traceback, self._site(traceback), None)
         rows.ended.append((*given, shown_data(span[3], data), span[0]))
 
     def _alarm_done(self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None) -> None:
@@ -182,7 +185,19 @@ class Digest:
             traceback = error
         last = error.strip().rpartition("\n")[2] if error else None
         outcome = "ok" if data["status"] < 500 else "exception" if error else "error"
-        rows.ended.append((at, data["ms"], outcome, last, traceback, _site(traceback), None, "{}", span[0]))
+        rows.ended.append((at, data["ms"], outcome, last, traceback, self._site(traceback), None, "{}", span[0]))
+
+    def _site(self, traceback: str | None) -> str | None:
+        """Where a traceback's innermost frame stands that is the project's own ("file:line"), or else the innermost one."""
+        if not traceback:
+            return None
+        frames = _FRAME.findall(traceback.rpartition(_TRACEBACK)[2] or traceback)
+        found = [(self._shown(file), line) for file, line in frames]
+        own = [f for f in found if not Path(f[0]).is_absolute() and "site-packages" not in f[0]] or found
+        return f"{own[-1][0]}:{own[-1][1]}" if own else None
+
+    def _shown(self, file: str) -> str:
+        return next((file.removeprefix(root) for root in self._roots if file.startswith(root)), file)
 
     def _printed(self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None) -> None:
         """What a worker prints of an exception that a handler let through is its traceback."""
@@ -205,13 +220,10 @@ def _settled(
     return attempts, state, None, None, due_ms, at if state else None, None, reason, where, error, span, key
 
 
-def _site(traceback: str | None) -> str | None:
-    """Where a traceback's innermost frame stands that is no library's ("file:line"), or else the innermost of all."""
-    if not traceback:
-        return None
-    frames = _FRAME.findall(traceback.rpartition(_TRACEBACK)[2] or traceback)
-    own = [f for f in frames if not f[0].startswith("/") and "site-packages" not in f[0]] or frames
-    return f"{own[-1][0]}:{own[-1][1]}" if own else None
+def _project_of(connection: sqlite3.Connection) -> str:
+    """The folder of the project whose record this is; empty when its state lies elsewhere (`--persist-to`)."""
+    path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+    return str(path.parents[2]) if len(path.parents) > 2 and path.parents[1].name == ".wpy" else ""
 
 
 def shown_data(kind: str, data: dict[str, Any], extra: dict[str, Any] | None = None) -> str:

@@ -13,7 +13,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,19 @@ _STOP = object()
 class Recorder:
     """Records what an EventLog announces. `start` it in the event loop, `close` it at the end."""
 
-    def __init__(self, folder: Path, events: EventLog, limits: RecordLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        events: EventLog,
+        limits: RecordLimits | None = None,
+        roots: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """`folder`: the state folder. `roots`: the folders of the projects, to which files are shown relative."""
         self.path = folder / tables.FILE_NAME
         self.limits = limits or RecordLimits()
         self.state = RecordState()
         self._events = events
+        self._roots = roots
         self._pending: list[Event] = []
         self._bytes = 0
         self._planned = False
@@ -244,7 +252,7 @@ class Recorder:
         if self._connection is None:
             connection = tables.connect(self.path)
             self._connection = connection
-            self._digest = Digest(connection)
+            self._digest = Digest(connection, self._roots())
             self.state.behind = connection.execute("SELECT 1 FROM pack LIMIT 1").fetchone() is not None
         return self._connection
 

@@ -152,7 +152,10 @@ class Emulator:
     def _listen(self) -> None:
         """Subscribe what records or forwards events to `self.events`."""
         limits = self.options.record
-        self.recorder = None if limits is None else Recorder(self.store.path.parent, self.events, limits)
+        self.recorder: Recorder | None = None
+        if limits is not None:
+            folder = self.store.path.parent
+            self.recorder = Recorder(folder, self.events, limits, lambda: [str(w.root) for w in self.config.workers])
 
     def _driven(self) -> dict[str, Driven]:
         """What the clock starts beside batches and crons, by the kind of event that it is in a worker."""
