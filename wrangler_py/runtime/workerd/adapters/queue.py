@@ -72,7 +72,7 @@ def _batch(body: bytes) -> list[OutgoingMessage]:
         messages = json.loads(body)["messages"]
         return [
             OutgoingMessage(
-                base64.b64decode(message["body"]),
+                base64.b64decode(message["body"], validate=True),
                 _content_type(message.get("contentType")),
                 _seconds(message.get("delaySecs"), MESSAGE_METADATA_INVALID),
             )
