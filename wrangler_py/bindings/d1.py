@@ -84,6 +84,8 @@ class D1Database(Closing):
 
     def query(self, statements: Sequence[tuple[str, Sequence[Value]]]) -> list[D1Result]:
         """Run (SQL, parameters) one after the other in one transaction. Raises D1Error; then nothing was changed."""
+        if len(statements) > 1:  # blank ones among others are passed over
+            statements = [statement for statement in statements if not is_blank(statement[0])]
         if not statements:
             raise D1Error(d1_rules.NO_STATEMENTS)
         with self._transaction([sql for sql, _ in statements]):
@@ -132,6 +134,7 @@ class D1Database(Closing):
     def _run(self, sql: str, parameters: Sequence[Value]) -> D1Result:
         if is_blank(sql):
             raise D1Error(d1_rules.NO_STATEMENTS)
+        sql = _unicode(sql)
         if len(sql.encode("utf-8", "surrogatepass")) > limits.D1_MAX_SQL_BYTES:
             raise D1Error("statement too long: SQLITE_TOOBIG")
         started = time.perf_counter()
@@ -180,9 +183,10 @@ class D1Database(Closing):
         except apsw.Error as error:
             raise D1Error(self._refusal(error, sql)) from error
         changed = self._connection.total_changes() - before
-        if self._authorizer.reads and not is_explained(sql):
+        if (self._authorizer.reads or self._authorizer.finds) and not is_explained(sql):
             # SQLite counts the steps of full scans. What an index finds is counted by what comes out.
-            counts.rows_read += max(len(rows), self._steps + 1 if self._steps else 0)
+            found = max(len(rows), changed if self._authorizer.finds else 0)
+            counts.rows_read += max(found, self._steps + 1 if self._steps else 0)
         counts.rows_written += changed * (1 + self._indexes_written()) if changed else 0
         return columns, rows
 
@@ -272,7 +276,12 @@ def _in(value: Value) -> Value:
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return _unicode(value) if isinstance(value, str) else value
+
+
+def _unicode(text: str) -> str:
+    """Text as SQLite can hold it: each byte of what is no Unicode (a lone surrogate) becomes U+FFFD."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _out(value: Value) -> Value:

@@ -30,9 +30,48 @@ _PRAGMAS = {
     "table_list",
     "table_xinfo",
 }
-#: Table-valued forms of those.
 _VIRTUAL_TABLES = ("fts5", "fts5vocab")
-_FUNCTIONS_REFUSED = {"fts3_tokenizer", "load_extension", "writefile", "readfile", "edit"}
+#: Functions that D1 refuses. (`load_extension` refuses by itself; what ALTER TABLE calls inside begins with sqlite_ too.)
+_FUNCTIONS_REFUSED = frozenset(
+    [
+        "fts3_tokenizer",
+        "fts5_source_id",
+        "sqlite_compileoption_get",
+        "sqlite_compileoption_used",
+        "sqlite_log",
+        "sqlite_source_id",
+        "sqlite_version",
+        "subtype",
+    ]
+)
+#: Functions that this SQLite has and D1's has not.
+_FUNCTIONS_UNKNOWN = frozenset(
+    [
+        "carray",
+        "fts5_get_locale",
+        "fts5_insttoken",
+        "fts5_locale",
+        "if",
+        "matchinfo",
+        "median",
+        "offsets",
+        "optimize",
+        "percentile",
+        "percentile_cont",
+        "percentile_disc",
+        "rtreecheck",
+        "rtreedepth",
+        "rtreenode",
+        "soundex",
+        "sqlite_offset",
+        "unistr",
+        "unistr_quote",
+    ]
+)
+_UNKNOWN_PREFIX = "geopoly_"
+_REFUSED_TEXT = "not authorized to use function: "
+#: Tables that this SQLite has and D1's has not.
+_TABLES_REFUSED = frozenset(("bytecode", "dbstat", "sqlite_dbpage", "sqlite_stmt", "tables_used"))
 _RESERVED_PREFIX = "_cf_"
 
 _TEMPORARY = {
@@ -84,12 +123,12 @@ class Authorizer:
         self.transaction = False
         #: (table, column or None) that the statement writes to; for counting.
         self.written: set[tuple[str, str | None]] = set()
-        #: Whether the statement reads a table.
-        self.reads = False
+        #: Whether the statement reads a table; whether it changes or deletes rows, which it has to find first.
+        self.reads = self.finds = False
 
     def begin(self) -> None:
         """A new statement is going to be prepared."""
-        self.transaction = self.reads = False
+        self.transaction = self.reads = self.finds = False
         self.written = set()
 
     def __call__(
@@ -106,10 +145,11 @@ class Authorizer:
             return apsw.SQLITE_OK if (first or "").lower() in _PRAGMAS else apsw.SQLITE_DENY
         if action == apsw.SQLITE_FUNCTION:
             name = (second or "").lower()
-            return apsw.SQLITE_DENY if name in _FUNCTIONS_REFUSED or name.startswith("sqlite_") else apsw.SQLITE_OK
+            return apsw.SQLITE_DENY if name in _FUNCTIONS_REFUSED or _is_unknown(name) else apsw.SQLITE_OK
         if action == apsw.SQLITE_CREATE_VTABLE and (second or "").lower() not in _VIRTUAL_TABLES:
             return apsw.SQLITE_DENY
-        if action in _NAMED and (first or "").lower().startswith(_RESERVED_PREFIX):
+        name = (first or "").lower()
+        if action in _NAMED and (name.startswith(_RESERVED_PREFIX) or name in _TABLES_REFUSED):
             return apsw.SQLITE_DENY
         if action == apsw.SQLITE_READ:
             self.reads = True
@@ -117,6 +157,9 @@ class Authorizer:
             self.written.add((first, None))
         elif action == apsw.SQLITE_UPDATE and first:
             self.written.add((first, second or ""))
+            self.finds = True
+        elif action == apsw.SQLITE_DELETE:
+            self.finds = True
         return apsw.SQLITE_OK
 
 
@@ -129,24 +172,31 @@ def set_limits(connection: apsw.Connection) -> None:
         (apsw.SQLITE_LIMIT_COLUMN, limits.D1_MAX_COLUMNS),
         (apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, limits.D1_MAX_PATTERN_BYTES),
         (apsw.SQLITE_LIMIT_FUNCTION_ARG, limits.D1_MAX_FUNCTION_ARGUMENTS),
+        (apsw.SQLITE_LIMIT_EXPR_DEPTH, limits.D1_MAX_EXPRESSION_DEPTH),
         (apsw.SQLITE_LIMIT_COMPOUND_SELECT, limits.D1_MAX_COMPOUND_SELECT),
         (apsw.SQLITE_LIMIT_ATTACHED, 0),
     ):
         connection.limit(limit, value)
 
 
+def _is_unknown(function: str) -> bool:
+    return function in _FUNCTIONS_UNKNOWN or function.startswith(_UNKNOWN_PREFIX)
+
+
 def error_text(error: apsw.Error) -> str:
     """SQLite's message as D1 gives it, with the place in the SQL where there is one and the name of the code."""
     text = str(error)
+    if text.startswith(_REFUSED_TEXT) and _is_unknown(name := text.removeprefix(_REFUSED_TEXT)):
+        text = f"no such function: {name}"
     offset = getattr(error, "error_offset", -1)
     if isinstance(offset, int) and offset >= 0:
         text += f" at offset {offset}"
     code = getattr(error, "result", None)
     extended = getattr(error, "extendedresult", None)
-    name = apsw.mapping_result_codes.get(code) if isinstance(code, int) else None
-    if name is None:
+    symbol = apsw.mapping_result_codes.get(code) if isinstance(code, int) else None
+    if symbol is None:
         return text
-    text += f": {name}"
+    text += f": {symbol}"
     if isinstance(extended, int) and extended != code and (more := apsw.mapping_extended_result_codes.get(extended)):
         text += f" (extended: {more})"
     return text

@@ -67,5 +67,5 @@ def _first_word(statement: str) -> str:
 
 
 def is_blank(sql: str) -> bool:
-    """Whether there is neither a statement nor a comment."""
-    return not sql.strip(" \t\r\n;")
+    """Whether there is nothing but white space."""
+    return not sql.strip(" \t\r\n")

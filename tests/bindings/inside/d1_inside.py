@@ -226,6 +226,27 @@ async def test_pragmas_triggers_and_search():
     ]
 
 
+async def test_the_schema_may_change():
+    await DB.exec(
+        "DROP TABLE IF EXISTS people\nALTER TABLE users ADD COLUMN age\nALTER TABLE users RENAME COLUMN age TO years"
+    )
+    await DB.exec(
+        "ALTER TABLE users DROP COLUMN years\nCREATE INDEX by_score ON users (score)\nALTER TABLE users RENAME TO people"
+    )
+    assert await DB.prepare("SELECT count(*) AS n FROM people").first("n") == 2
+    no_function = "Error: D1_ERROR: no such function: median at offset 7: SQLITE_ERROR"
+    assert await refused(DB.prepare("SELECT median(1)").all()) == no_function
+    deep = "SELECT " + "1+(" * 100 + "1" + ")" * 100
+    too_deep = "Error: D1_ERROR: Expression tree is too large (maximum depth 100): SQLITE_ERROR"
+    assert await refused(DB.prepare(deep).all()) == too_deep
+
+
+async def test_blank_statements_among_others():
+    results = await DB.batch([DB.prepare(""), DB.prepare("SELECT 1 AS one"), DB.prepare("  \n")])
+    assert [result.results for result in results] == [[{"one": 1}]]
+    assert await refused(DB.prepare(";").all()) == "Error: D1_ERROR: SQL code did not contain a statement."
+
+
 async def test_the_whole_file():
     data = bytes(await DB.dump())
     assert data.startswith(b"SQLite format 3\x00")

@@ -59,8 +59,6 @@ def _parameter(value: Any) -> Value:
 
 
 def _rows(result: D1Result, form: str) -> Any:
-    if form == "NONE":
-        return []
     if form == "ROWS_AND_COLUMNS":
         return {"columns": list(result.columns), "rows": [list(row) for row in result.rows]}
     return result.objects()

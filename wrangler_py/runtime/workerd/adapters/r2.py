@@ -234,9 +234,7 @@ def _page(page: R2Page, asked: dict[str, Any]) -> dict[str, Any]:
     included = {{0: "httpFields", 1: "customFields"}.get(kind) for kind in asked.get("include") or ()}
     objects = [_object(found) for found in page.objects]
     for shown in objects:
-        for name in ("httpFields", "customFields"):
-            if name not in included:
-                del shown[name]
+        shown |= {name: empty for name, empty in (("httpFields", {}), ("customFields", [])) if name not in included}
     listing: dict[str, Any] = {
         "objects": objects,
         "truncated": page.cursor is not None,
