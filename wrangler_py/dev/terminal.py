@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
+from wrangler_py.dev.durable_lines import LINES
 from wrangler_py.dev.options import LogLevel
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.events.record import Event
@@ -277,6 +278,7 @@ _Printer = Callable[[Terminal, dict[str, Any]], None]
 _PRINTERS: dict[str, _Printer] = {
     "request.finished": Terminal._request,
     "batch.finished": Terminal._batch,
+    **LINES,
     "cron.finished": Terminal._cron,
     "cron.missed": Terminal._cron_missed,
     "cron.rejected": Terminal._cron_rejected,

@@ -13,7 +13,7 @@ from collections import deque
 from ..loop import Hub
 
 #: Turns of the loop that a storage operation keeps the gate closed: those that a gather() of two needs to go on.
-_TURNS = 4
+_TURNS = 6
 
 
 class InputGate:

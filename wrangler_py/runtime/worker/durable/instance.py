@@ -106,6 +106,7 @@ class ObjectInstance:
             if self.object is None:
                 self._construct()
             if not self.gate.locked:
+                self.gate.touch()  # the next one comes when this one has begun
                 return
             await self.gate.enter(first=True)
 
