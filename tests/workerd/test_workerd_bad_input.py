@@ -52,6 +52,11 @@ CASES = {
     ),
     "an export that is no handler": ("export const a = 1;\n" + OK, {}, ["map entry 'a'", "may export handlers"]),
     "an endless loop at the start": ("for (;;) {}\n" + OK, {}, ["its top level ran for more than 2 s"]),
+    "a class that is not there": (
+        OK,
+        {"durable_objects": {"bindings": [{"name": "D", "class_name": "Gone"}]}},
+        [r"not exported in your entrypoint file: Gone\.", r"from your entrypoint, index\.ts"],
+    ),
     "TypeScript unbundled": (
         OK,
         {"no_bundle": True},

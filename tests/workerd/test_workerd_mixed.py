@@ -25,12 +25,15 @@ class Default(WorkerEntrypoint):
     async def queue(self, batch, env, ctx):
         for message in batch.messages:
             print("python got", message.body["from"], message.attempts)
+            if message.body["from"] == "v8":
+                print("a big", int(message.body["map"].get("a")))
 """
 TYPESCRIPT = """\
 export default {
   async fetch(request: Request, env: any) {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/to-python") await env.FOR_PYTHON.send({ from: "typescript" });
+    if (pathname === "/v8") await env.FOR_PYTHON.send({ from: "v8", map: new Map([["a", 1n]]) }, { contentType: "v8" });
     if (pathname === "/later") await env.FOR_TS.send({ from: "later" }, { delaySeconds: 3600 });
     if (pathname === "/ask-python") {
       const answer = await env.PYTHON.fetch("https://python.example/a?b=1", { method: "PUT", body: "body" });
@@ -82,6 +85,8 @@ def test_python_and_typescript_share_queues_and_call_each_other(js: JsProject) -
     server = js.start(configs=(edge, python, jobs))
     server.get("/to-python")
     server.wait_for(r"\[python\] .*python got typescript 1")
+    server.get("/v8")
+    server.wait_for(r"\[python\] .*a big 1$")
     reply = server.get("/ask-python")
     assert reply.text == "python: PUT https://python.example/a?b=1 body"
     server.stop()

@@ -215,6 +215,9 @@ class Emulator:
                 self.store,
                 self.options.inspector_port,
             )
+        if self._worker_clocks is not None:
+            text = "--worker-clock reaches Python Workers only: this one's Date.now() and setTimeout() stay real"
+            self.events.emit("worker.warned", worker=worker.name, text=text)
         return WorkerdRuntime(worker, self._workerd, gate=gate)
 
     def front_door(self, url: str) -> FrontDoor:

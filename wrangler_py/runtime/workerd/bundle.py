@@ -205,6 +205,7 @@ def _built(config: WorkerConfig, out: Path, meta: dict[str, Any], copied: dict[s
             if kind == "wasm":
                 modules.append(Module(f"{file.name}?module", kind, file))
     _check_exports(config, exports)
+    _check_classes(config, exports)
     inputs = (Path(os.path.normpath(config.root / path)) for path in meta["inputs"] if not path.startswith("<"))
     files = tuple(str(path) for path in inputs if "node_modules" not in path.parts)
     flags, warnings = node_modules.needed(externals, config.compatibility_date, config.compatibility_flags)
@@ -218,6 +219,18 @@ def _check_exports(config: WorkerConfig, exports: Sequence[str]) -> None:
             "    export default {\n"
             '      async fetch(request, env, ctx) { return new Response("Hello"); },\n'
             "    };\n"
+        )
+
+
+def _check_classes(config: WorkerConfig, exports: Sequence[str]) -> None:
+    """Raises BuildError for a Durable Object class that the entry does not export; the first line is wrangler's."""
+    own = [b.class_name for b in config.durable_objects if b.script_name in (None, config.name)]
+    missing = [name for name in dict.fromkeys(own) if name not in exports]
+    if missing:
+        raise BuildError(
+            "Your Worker depends on the following Durable Objects, which are not exported in your entrypoint file: "
+            f"{', '.join(missing)}.\nYou should export these objects from your entrypoint, "
+            f"{_shown(config.main, config.root)}."
         )
 
 

@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from wrangler_py.runtime.workerd import adapters, locate
 from wrangler_py.runtime.workerd.adapters import Backends
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
 from wrangler_py.runtime.workerd.bundle import build
+from wrangler_py.runtime.workerd.folders import temporary_folder
 from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFailed
 from wrangler_py.runtime.workerd.locate import Binary
 from wrangler_py.runtime.workerd.logs import Line
@@ -43,7 +43,6 @@ _CRASH_WINDOW_S = 10.0
 _CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: The folder of Durable Objects in the state folder.
 DURABLE_FOLDER = "do-workerd"
-_TEMP_PREFIX = "wpy-workerd-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class WorkerdHost:
                 else:
                     self._workerd = found
             if self._root is None:
-                self._root = _temporary_folder()
+                self._root = temporary_folder()
                 self._loopback = self._serve_bindings(str(self._root / "wpy.sock"))
                 await self._loopback.start()
 
@@ -395,36 +394,3 @@ class LoadFailed(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
-
-
-def _temporary_folder() -> Path:
-    """A folder for sockets, whose paths must be short. What a killed session has left is removed."""
-    parent = Path(tempfile.gettempdir())
-    for left in parent.glob(f"{_TEMP_PREFIX}*"):
-        pid = left.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
-        if pid.isdigit() and not _exists(int(pid)) and left.owner() == _own_name():
-            shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=parent))
-
-
-def _own_name() -> str:
-    return Path(tempfile.gettempdir()).owner() if not hasattr(os, "getuid") else _name_of(os.getuid())
-
-
-def _name_of(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

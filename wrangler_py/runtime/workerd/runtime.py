@@ -74,8 +74,17 @@ class WorkerdRuntime:
         if self._closed:
             return LoadResult("the session is ending")
         self._loaded = True
-        warnings = (*built.warnings, *built.bundle.warnings)
+        warnings = (*built.warnings, *built.bundle.warnings, *self._foreign_objects())
         return LoadResult(None, self.handlers, warnings, built.bundle.files)
+
+    def _foreign_objects(self) -> list[str]:
+        """Durable Objects of Workers that run elsewhere, which `env` does not have."""
+        return [
+            f'env.{binding.name} is missing: this session runs no JavaScript Worker "{binding.script_name}" that has '
+            f"its class {binding.class_name} (start it in the same session with another -c)"
+            for binding in self._config.durable_objects
+            if binding.script_name not in (None, self.name, *self._host.runtimes)
+        ]
 
     def failed(self, text: str) -> LoadResult:
         """The code does not load. While nothing else serves, that is what requests are told."""

@@ -20,7 +20,7 @@ export default {
 			return Response.json({ error: "send an item, and a quantity of 1 or more" }, { status: 400 });
 		}
 		const order = { id: crypto.randomUUID(), item, quantity, placed: new Date().toISOString() };
-		await env.ORDERS.send(order); // "json" is the default; a v8 body could not be read in Python
+		await env.ORDERS.send(order);
 		return Response.json(order, { status: 202 });
 	},
 };
