@@ -9,7 +9,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -178,7 +178,12 @@ class Wpy:
         assert process is not None
         from workers.entrypoints import _EnvWrapper  # type: ignore[attr-defined]
 
-        return _EnvWrapper(process.dispatcher._env)
+        env = _EnvWrapper(process.dispatcher._env)
+        if self._own_loop is None:
+            return env
+        from wrangler_py.testing.env import LazyEnv
+
+        return LazyEnv(env)
 
     @property
     def ctx(self) -> Any:
@@ -231,7 +236,13 @@ class Wpy:
         from wrangler_py.store.database import open_memory
         from wrangler_py.testing.project import shims
 
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise KitError(
+                f"{self.name} runs on another loop than asyncio's (trio?), and workers are asyncio programs. With anyio: "
+                'a fixture anyio_backend that returns "asyncio".'
+            ) from None
         helper, flags = shims()
         self._project.prepare()
         hub = self._hub = LoopHub(loop, self.session_clock)
@@ -473,6 +484,25 @@ class Wpy:
         from wrangler_py.testing.ledger import from_users_frame
 
         return from_users_frame(error)
+
+    @contextlib.asynccontextmanager
+    async def serve(self, port: int = 0) -> AsyncIterator[str]:
+        """Serve the project over HTTP while the block runs, for a browser or another process: its URL. `port` 0: a free
+        one. The clock stands all the same; move it."""
+        import socket
+
+        from wrangler_py.server.http import HttpServer
+
+        await self.start()
+        sock = socket.create_server(("127.0.0.1", port))
+        sock.setblocking(False)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        server = HttpServer(self.emulator.front_door(url), sock)
+        await server.start()
+        try:
+            yield url
+        finally:
+            await server.stop()
 
     def clock_was_set(self) -> None:
         """The clock shows another time, and nothing was fired on the way."""

@@ -110,6 +110,7 @@ def _prepare(project: Project, item: pytest.Item) -> None:
 @pytest.fixture
 def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
     """The emulator of this test: the project's workers, queues, crons and bindings, on a clock that the test moves."""
+    from wrangler_py.testing.errors import KitError
     from wrangler_py.testing.kit import Wpy
 
     project = _project(request.config, request.path.parent)
@@ -130,13 +131,15 @@ def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
         kit.begin_sync()
     yield kit
     if not is_async:
-        kit.end_sync(check=not _failed(item))
+        try:
+            kit.end_sync(check=not _failed(item))
+        except KitError as error:
+            pytest.fail(str(error), pytrace=False)
     elif not kit.closed or kit._undo:
         kit._abandon()
 
 
 def _settings(request: pytest.FixtureRequest) -> Any:
-    from wrangler_py.testing.errors import KitError
     from wrangler_py.testing.kit import START, Settings
 
     config, marker = request.config, request.node.get_closest_marker("wpy")
@@ -146,9 +149,10 @@ def _settings(request: pytest.FixtureRequest) -> Any:
     known = ("env", "vars", "queues", "clock", "crons", "network", "timeout", "seed", "leftovers")
     unknown = [name for name in given if name not in known]
     if unknown or (marker is not None and marker.args):
-        raise KitError(
+        pytest.fail(
             f"@pytest.mark.wpy of {request.node.nodeid} takes {', '.join(f'{name}=' for name in known)}, not "
-            f"{', '.join(unknown) or 'positional arguments'}."
+            f"{', '.join(unknown) or 'positional arguments'}.",
+            pytrace=False,
         )
     return Settings(
         name=request.node.nodeid,
@@ -166,6 +170,8 @@ def _settings(request: pytest.FixtureRequest) -> Any:
 
 def _enclosed(item: Any, kit: Wpy) -> Any:
     """An async test between the start and the end of its emulator, on its own loop."""
+    from wrangler_py.testing.errors import KitError
+
     function = item.obj
     chaos = item.get_closest_marker("wpy_chaos")
 
@@ -186,7 +192,10 @@ def _enclosed(item: Any, kit: Wpy) -> Any:
             _keep(item, kit)
             await kit.close(check=False)
             raise
-        await kit.close()
+        try:
+            await kit.close()
+        except KitError as error:
+            pytest.fail(str(error), pytrace=False)
         return result
 
     return test
