@@ -81,8 +81,8 @@ def test_code_that_cannot_run_is_told_and_a_save_mends_it(js: JsProject) -> None
 
     # A date that the binary does not have yet is lowered, and said.
     seen = len(server.output.splitlines())
-    js.worker(OK, {"compatibility_date": "2026-11-01"})
-    server.wait_for(r"compatibility_date 2026-11-01 is newer than workerd \S+ accepts; it runs with 20", after=seen)
+    js.worker(OK, {"compatibility_date": "2999-01-01"})
+    server.wait_for(r"compatibility_date 2999-01-01 is newer than workerd \S+ accepts; it runs with 20", after=seen)
     assert server.get("/").text == "ok"
 
 

@@ -18,7 +18,9 @@ _LEVELS = {"log": "log", "info": "info", "warn": "warn", "error": "error", "debu
 #: Words of workerd's own that say nothing to the user [miniflare filters the same].
 _NOISE = re.compile(
     r"^\s*stack: [0-9a-f@ /.]|LLVM_SYMBOLIZER|CODE_MOVED|disconnected: |Warning: The Wor?kerd? |"
-    r"A DurableObjectNamespace in the config referenced|broken\.(?:outputGateBroken|dropped)"
+    # exceptions that the tail tells of, with the user's lines
+    r"Uncaught exception: workerd/.*remote\.jsg\.|A DurableObjectNamespace in the config referenced|"
+    r"broken\.(?:outputGateBroken|dropped)"
 )
 
 
@@ -96,7 +98,7 @@ class OutputReader:
             self._on_own(text)
             return
         if "source" in entry:
-            if level == "error" or not _NOISE.search(message):
+            if not _NOISE.search(message):
                 self._on_own(message)
             return
         self._on_line(_line(_LEVELS.get(level, "log"), message))

@@ -102,7 +102,9 @@ export class WpyFront extends WorkerEntrypoint {
 				if (target !== null) return await this.named(request, ...JSON.parse(target));
 				const handler = isClass ? new user(this.ctx, this.env) : user;
 				if (typeof handler?.fetch !== "function") throw new Error("Handler does not export a fetch() function.");
-				return await handler.fetch(request, this.env, this.ctx);
+				const response = await handler.fetch(request, this.env, this.ctx);
+				if (response instanceof Response) return response;
+				throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
 			} catch (error) {
 				return new Response(text(error), { status: 500, headers: { "x-wpy-uncaught": "1" } });
 			}
