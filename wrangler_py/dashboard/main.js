@@ -6,6 +6,7 @@ import { link, overview, refresh, start, togglePause } from "./live.js";
 import { useKeys } from "./keys.js";
 import { theme, toggleTheme } from "./theme.js";
 import { session } from "./api.js";
+import { plural } from "./format.js";
 import { nextCall } from "./actions.js";
 import { Strip, moveClock } from "./parts/strip.js";
 import { Icon } from "./parts/icons.js";
@@ -93,7 +94,7 @@ function Herald() {
   const dead = o?.counts?.dead ?? 0;
   const failing = (o?.failures ?? []).length;
   useEffect(() => {
-    const timer = setTimeout(() => setSaid(state === "gone" ? "The session does not answer." : o ? `${failing} kinds of failures, ${dead} dead letters.` : ""), 1500);
+    const timer = setTimeout(() => setSaid(state === "gone" ? "The session does not answer." : o ? `${plural(failing, "kind")} of failures, ${plural(dead, "dead letter")}.` : ""), 1500);
     return () => clearTimeout(timer);
   }, [dead, failing, state]);
   return html`<div class="only-read" aria-live="polite">${said}</div>`;

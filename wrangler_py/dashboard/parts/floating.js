@@ -44,7 +44,8 @@ export function Dialog({ title, children, footer, wide, close, onSubmit }) {
     event.preventDefault();
     onSubmit?.();
   };
-  return html`<form class=${cls("dialog", wide && "wide")} onSubmit=${submit} aria-labelledby="dialog-title" noValidate>
+  return html`<form class=${cls("dialog", wide && "wide")} onSubmit=${submit} aria-labelledby="dialog-title" noValidate
+    onKeyDown=${(event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && submit(event)}>
     <header><h2 id="dialog-title">${title}</h2><button type="button" class="btn quiet icon small" aria-label="Close" onClick=${close}><${Icon} name="x" /></button></header>
     <div class="body">${children}</div>
     ${footer && html`<footer>${footer}</footer>`}

@@ -59,8 +59,7 @@ function SendForm({ queue, from, close }) {
     <button type="submit" class="btn solid" disabled=${!!trouble || busy || !!whyNot()} title=${whyNot()}>${from.replayOf ? "Replay" : times > 1 ? `Send ${times.toLocaleString("en-US")}` : "Send"} <kbd>Ctrl ⏎</kbd></button>`;
   return html`<${Dialog} title=${from.replayOf ? "Edit and replay" : `Send to ${queue}`} wide close=${close} onSubmit=${submit} footer=${footer}>
     <label class="field"><span>Body</span>
-      <textarea class="input mono" rows="11" autofocus spellcheck=${false} value=${text} aria-invalid=${trouble ? "true" : undefined} onInput=${(event) => setText(event.target.value)}
-        onKeyDown=${(event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && (event.preventDefault(), submit())}></textarea>
+      <textarea class="input mono" rows="11" autofocus spellcheck=${false} value=${text} aria-invalid=${trouble ? "true" : undefined} onInput=${(event) => setText(event.target.value)}></textarea>
       <small>${bytes(size)}${!from.replayOf ? html`; <code>${"{{i}}"}</code> is the number of the message, from 0, when several are sent` : ""}</small>
     </label>
     <div class="form-row">

@@ -40,7 +40,7 @@ export default function Logs({ params }) {
     <div class="panel fill mlist-panel">
       ${!rows.length && !list.loading ? html`<div class="empty"><strong>${q || level || worker ? "No line fits" : "Nothing was printed yet"}</strong><span>What a Worker prints, and what it logs with <code>logging</code> or <code>console</code>, comes here.</span></div>`
         : html`<${VList} label="Logs" className="logs" count=${list.total} rowHeight=${28} keyOf=${(i) => rows[i]?.id ?? i} resetKey=${q + level + worker} onRange=${list.want} onHover=${setOver} rowClass=${(i) => cls(rows[i] && "l-" + rows[i].level)}
-            row=${(i) => rows[i] && html`<div role="gridcell" class="l-when mono soft">${exactTime(rows[i].atMs)}</div><div role="gridcell" class="l-label soft small cut">${rows[i].traceId ? html`<a href=${href(["trace", rows[i].traceId])} tabindex="-1">${rows[i].label || rows[i].worker}</a>` : rows[i].label || rows[i].worker}</div><div role="gridcell" class="l-text mono cut" title=${rows[i].text}>${rows[i].text.trimEnd().split("\n").at(-1)}</div>`} />`}
+            row=${(i) => rows[i] && html`<div role="gridcell" class="l-when mono soft">${exactTime(rows[i].atMs)}</div><div role="gridcell" class="l-label soft small cut">${rows[i].traceId ? html`<a href=${href(["trace", rows[i].traceId])} tabindex="-1">${rows[i].label || rows[i].worker}</a>` : rows[i].label || rows[i].worker}</div><div role="gridcell" class="l-text mono cut" title=${rows[i].text}>${rows[i].text.trimEnd().replaceAll("\n", " ⏎ ")}</div>`} />`}
       <button type="button" class="fresh" hidden=${!list.fresh} onClick=${list.show}>${plural(list.fresh, "new line")} <kbd>n</kbd></button>
     </div>
   </div>`;

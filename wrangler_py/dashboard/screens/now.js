@@ -143,8 +143,8 @@ function NeedsYou({ o }) {
   const dead = (o?.queues ?? []).filter((q) => q.deadLettersOf?.length && q.counts.dead > 0);
   const nothing = o && !failures.length && !broken.length && !advice.length && !unheard.length && !late.length && !dead.length && !o.record?.error;
   const group = failures[at];
-  const open = (f) => f && navigate(f.message_ids?.length ? href(["message", f.message_ids[0]]) : f.kind === "cron" ? href(["crons"]) : href(["logs"], { q: f.type }));
-  const again = (f) => f?.message_ids?.length && !whyNot() && replay({ ids: f.message_ids.slice(0, 1) }, { open: true });
+  const open = (f) => f && navigate(f.messageIds?.length ? href(["message", f.messageIds[0]]) : f.kind === "cron" ? href(["crons"]) : href(["logs"], { q: f.type }));
+  const again = (f) => f?.messageIds?.length && !whyNot() && replay({ ids: f.messageIds.slice(0, 1) }, { open: true });
   useKeys([
     { keys: "j, ArrowDown", label: "Next failure", group: "List", run: () => failures.length && setAt(Math.min(failures.length - 1, at + 1)) },
     { keys: "k, ArrowUp", label: "Failure before", group: "List", run: () => failures.length && setAt(Math.max(0, at - 1)) },
@@ -159,7 +159,7 @@ function NeedsYou({ o }) {
       ${broken.map((w) => html`<article class="need" key=${"w" + w.name}><div class="row"><${Shape} state="dead" /><b class="grow cut">Worker ${w.name} could not be loaded</b></div><pre class="block wrap trace" tabindex="0">${w.error}</pre><p class="soft small">Save the file again once it is mended.</p></article>`)}
       ${failures.map((f, i) => html`<article key=${f.key} class=${cls("need", i === at && "cursor")}>
         <div class="row"><${Shape} state="dead" />
-          <a class="grow cut strong" href=${f.message_ids?.length ? href(["message", f.message_ids[0]]) : href(["crons"])}>${f.type}${f.message ? html`<span class="msg">: ${f.message}</span>` : ""}</a>
+          <a class="grow cut strong" href=${f.messageIds?.length ? href(["message", f.messageIds[0]]) : href(["crons"])}>${f.type}${f.message ? html`<span class="msg">: ${f.message}</span>` : ""}</a>
           <b title="How often">×${count(f.count)}</b></div>
         <div class="row wrap small soft">
           ${f.where && html`<code>${f.where}</code>`}${(f.queues ?? []).map((q) => html`<a class="tag" href=${href(["queue", q])}>${q}</a>`)}${f.kind === "cron" && html`<span class="tag">cron</span>`}
@@ -167,9 +167,9 @@ function NeedsYou({ o }) {
           ${f.sinceReload > 0 ? html`<span class="tag dead">${count(f.sinceReload)} since the last save</span>` : html`<span class="tag">none since the last save</span>`}
         </div>
         <div class="btns">
-          ${f.message_ids?.length > 0 && html`<a class="btn small" href=${href(["message", f.message_ids[0]])}>Open${f.message_ids.length > 1 ? " the latest" : ""}</a>
+          ${f.messageIds?.length > 0 && html`<a class="btn small" href=${href(["message", f.messageIds[0]])}>Open${f.messageIds.length > 1 ? " the latest" : ""}</a>
             <button type="button" class="btn small" disabled=${!!whyNot()} title=${whyNot()} onClick=${() => again(f)}><${Icon} name="replay" size=${14} />Replay with new code</button>
-            <button type="button" class="btn small quiet icon" aria-label="Copy the replay as a command" onClick=${(event) => copyAs(event.currentTarget, replayCall({ ids: f.message_ids.slice(0, 1) }))}><${Icon} name="code" size=${14} /></button>`}
+            <button type="button" class="btn small quiet icon" aria-label="Copy the replay as a command" onClick=${(event) => copyAs(event.currentTarget, replayCall({ ids: f.messageIds.slice(0, 1) }))}><${Icon} name="code" size=${14} /></button>`}
         </div>
       </article>`)}
       ${dead.map((q) => html`<article class="need" key=${"d" + q.name}><div class="row"><${Shape} state="dead" /><a class="grow cut strong" href=${href(["queue", q.name], { tab: "dead" })}>${plural(q.counts.dead, "dead letter")} in ${q.name}</a></div>

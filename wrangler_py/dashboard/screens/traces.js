@@ -9,7 +9,7 @@ import { Icon, Shape } from "../parts/icons.js";
 import { Ago, At } from "../parts/times.js";
 import { VList } from "../parts/vlist.js";
 
-const ICONS = { request: "request", cron: "crons", alarm: "alarms", message: "queues", api: "request" };
+const ICONS = { batch: "batches", request: "request", cron: "crons", alarm: "alarms", message: "queues", api: "request" };
 
 /** @param {{params: URLSearchParams}} props */
 export default function Traces({ params }) {
