@@ -101,7 +101,10 @@ function Herald() {
 }
 
 start();
-render(html`<${App} />`, document.getElementById("app"));
+// What index.html shows until now is only the frame.
+const app = document.getElementById("app");
+app.replaceChildren();
+render(html`<${App} />`, app);
 document.documentElement.dataset.version = session.version;
 addEventListener("pageshow", (event) => event.persisted && refresh());
 // The other screens are small: have them before they are asked for.

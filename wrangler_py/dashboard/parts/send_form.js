@@ -8,6 +8,8 @@ import { href, navigate } from "../router.js";
 
 const KEY = "wpy.sent.";
 const MAX_BODY = 128000;
+/** As many as the session takes in one call. */
+const MOST = 10000;
 
 /** @param {string} queue @param {{text?: string, contentType?: string, replayOf?: string, queues?: string[]}} [from] a message to edit */
 export function openSend(queue, from = {}) {
@@ -37,7 +39,7 @@ function SendForm({ queue, from, close }) {
   }
   if (!trouble && base64 && !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) trouble = "No base64.";
   if (!trouble && size > MAX_BODY * (base64 ? 4 / 3 : 1)) trouble = `Larger than a message may be (${bytes(MAX_BODY)}).`;
-  if (!trouble && !(times >= 1 && times <= 100000)) trouble = "The count must be a whole number from 1 to 100,000.";
+  if (!trouble && !(times >= 1 && times <= MOST)) trouble = "The count must be a whole number from 1 to 10,000.";
   if (!trouble && seconds !== undefined && !(Number.isInteger(seconds) && seconds >= 0 && seconds <= 86400)) trouble = "The delay must be from 0 to 86,400 whole seconds.";
   const body = { ...(base64 ? { base64: text.replace(/\s/g, "") } : { text }), contentType: type, ...(seconds !== undefined && { delaySeconds: seconds }) };
   const call = from.replayOf

@@ -8,7 +8,7 @@ import { openMenu } from "./floating.js";
 import { act, advanceCall, copyAs, freezeCall, nextCall, realCall, resumeCall, whyNot } from "../actions.js";
 import { Countdown } from "./times.js";
 
-const LINK_WORDS = { live: "live", connecting: "connecting", gone: "gone", paused: "paused" };
+const LINK_WORDS = { live: "live", connecting: "…", gone: "gone", paused: "paused" };
 const COUNTERS = [["ready", "ready"], ["delayed", "delayed"], ["in_flight", "inFlight"], ["retrying", "retrying"], ["dead", "dead"]];
 
 /** What a move of the clock did, in words. @param {any} a */
@@ -31,7 +31,7 @@ export function Strip() {
   return html`<header class=${cls("strip", virtual && "virtual")}>
     <a class="brand" href=${href([])} aria-label="wpy: Now"><${Logo} /><span>wpy</span></a>
     <button type="button" class="item linked" onClick=${togglePause} title=${state === "live" ? "Live. Press to hold all updates (p)" : state === "paused" ? "Updates are held. Press to go on (p)" : "The session does not answer; trying again"}>
-      <span class=${cls("live-dot", state)}></span><span class=${state === "live" ? "word" : ""}>${LINK_WORDS[state]}</span>
+      <span class=${cls("live-dot", state)}></span><span class=${state === "live" || state === "connecting" ? "word" : ""}>${LINK_WORDS[state]}</span>
     </button>
     <a class="item workers" href=${href(["limits"])} title=${workers.map((w) => `${w.name}: ${w.state}`).join("\n")}>
       <span class=${cls(broken && "bad")}><${Icon} name="worker" size=${15} /></span>${broken ? html`<b class="bad">${broken} broken</b>` : html`<span><span class="word">workers up </span><b>${up}</b></span>`}
@@ -40,7 +40,7 @@ export function Strip() {
     ${COUNTERS.map(([name, key]) => {
       const n = o?.counts?.[key] ?? 0;
       const q = `state:${name}`;
-      return html`<a key=${name} class=${cls("item", !n && "zero")} href=${href(["messages"], { q: current === q ? null : q })} aria-current=${String(current === q)} title=${`${STATE_WORDS[name]}: show these messages`}>
+      return html`<a key=${name} class=${cls("item counter", !n && "zero")} href=${href(["messages"], { q: current === q ? null : q })} aria-current=${String(current === q)} title=${`${STATE_WORDS[name]}: show these messages`}>
         <${Shape} state=${name} /><span class="word">${STATE_WORDS[name]} </span><b class="n">${short(n)}</b>
       </a>`;
     })}

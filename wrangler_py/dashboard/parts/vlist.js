@@ -62,7 +62,7 @@ export function VList({ count, rowHeight, row, keyOf, label, header, cursor = -1
     const cells = row(i);
     rows.push(
       html`<div key=${keyOf(i)} id=${`${id}-${i}`} role="row" aria-rowindex=${i + (header ? 2 : 1)} aria-selected=${multi ? String(!!isPicked?.(i)) : undefined}
-        class=${cls("vrow", i === cursor && "cursor", isPicked?.(i) && "picked", rowClass?.(i))} style=${{ top: i * rowHeight + "px", height: rowHeight + "px" }}
+        class=${cls("vrow", i === cursor && "cursor", isPicked?.(i) && "picked", rowClass?.(i))} style=${{ transform: `translateY(${i * rowHeight}px)`, height: rowHeight + "px" }}
         onClick=${cells && onRow && ((event) => event.target.closest("a, button, input, label") || onRow(i, event))}
         onContextMenu=${cells && onRowMenu && ((event) => event.target.closest("a") || (event.preventDefault(), onRowMenu(i, event)))}>
         ${cells ?? html`<div class="skeleton" role="gridcell"><span class="only-read">loading</span></div>`}

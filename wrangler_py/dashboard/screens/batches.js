@@ -87,7 +87,7 @@ function Batch({ id }) {
   useKeys([{ keys: "u, Escape", label: "Back", group: "List", run: () => (history.length > 1 ? history.back() : navigate(href(["batches"]))) }]);
   if (!b) return html`<div class="page">${error && html`<div class="empty"><strong>${error.message}</strong><a href=${href(["batches"])}>All batches</a></div>`}</div>`;
   return html`<div class="page">
-    <div class="page-head"><h1><a class="crumbs" href=${href(["batches"])}>Batches</a> <span class="crumbs">/</span> ${b.id}</h1><${Outcome} b=${b} /><a class="tag" href=${href(["queue", b.queue])}>${b.queue}</a>
+    <div class="page-head"><h1><a class="crumbs" href=${href(["batches"])}>Batches</a> <span class="crumbs">/</span> <span class="mono">${String(b.id).slice(0, 8)}</span></h1><${Outcome} b=${b} /><a class="tag" href=${href(["queue", b.queue])}>${b.queue}</a>
       <div class="btns">${(b.traceIds ?? []).slice(0, 3).map((t) => html`<a class="btn small" href=${href(["trace", t])}><${Icon} name="traces" size=${14} />Trace ${t.slice(0, 6)}</a>`)}</div></div>
     <div class="panel"><div class="body"><dl class="facts"><dt>Started</dt><dd>${exactTime(b.startedMs)} <span class="soft"><${Ago} ms=${b.startedMs} /></span></dd><dt>Worker</dt><dd>${b.worker}</dd><dt>Waited</dt><dd>${span(b.waitMs ?? 0)} <span class="soft">since its first message was ready</span></dd><dt>Worked</dt><dd>${b.ms === null ? "still running" : span(b.ms)}</dd></dl></div></div>
     ${(b.traceback || b.error) && html`<div class="panel"><header><h2 class="bad">What the handler raised</h2></header><div class="body"><pre class="block wrap trace" tabindex="0">${b.traceback ?? b.error}</pre></div></div>`}

@@ -132,7 +132,7 @@ function Attempt({ a, before, m }) {
       <span title=${fullTime(a.atMs)}>${exactTime(a.atMs)}</span>
       ${a.ms !== null && a.ms !== undefined && html`<span>took <b>${span(a.ms)}</b></span>`}
       ${before && html`<span>${span(a.atMs - before.atMs)} after the one before</span>`}
-      ${a.batch && html`<a href=${href(["batch", String(a.batch)])}>batch ${a.batch}</a>`}
+      ${a.batch && html`<a href=${href(["batch", String(a.batch)])}>batch ${String(a.batch).slice(0, 8)}</a>`}
       ${a.worker && html`<span>worker ${a.worker}</span>`}
       ${a.where && html`<code class="src">${a.where}</code>`}
       ${a.delaySeconds ? html`<span>next try after <b>${span(a.delaySeconds * 1000)}</b></span>` : ""}

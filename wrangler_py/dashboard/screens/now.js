@@ -1,5 +1,5 @@
 /** Now: what happens, newest on top, and beside it what needs a person. */
-import { html, cls, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { html, cell, cls, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { get } from "../api.js";
 import { now, onChange, overview, useQuery } from "../live.js";
 import { describe } from "../events_text.js";
@@ -23,6 +23,11 @@ export default function Now() {
     </div>
   </div>`;
 }
+
+/** Whether the window is narrow: then an event takes two lines. */
+const narrow = matchMedia("(max-width: 699px)");
+const slim = cell(narrow.matches);
+narrow.addEventListener("change", () => slim.set(narrow.matches));
 
 // The timeline ----------------------------------------------------------------------------------------------------
 
@@ -90,6 +95,7 @@ function Timeline({ url }) {
     for (const { line } of lines) if (line.lane !== "…") found.set(line.lane, (found.get(line.lane) ?? 0) + 1);
     return [...found.keys()].sort((a, b) => ORDER(a) - ORDER(b) || a.localeCompare(b));
   }, [lines]);
+  const height = useCell(slim) ? 46 : 30;
   const shown = lines.filter(({ line }) => (lane ? line.lane === lane : !(quiet && line.lane === "logs"))).slice(0, 250);
   useKeys([
     { keys: "n", label: "Show new events", group: "List", run: show },
@@ -104,8 +110,8 @@ function Timeline({ url }) {
       ${lanes.slice(0, 12).map((name) => html`<button type="button" key=${name} class="lane-chip" aria-pressed=${String(lane === name)} onClick=${() => setLane(lane === name ? null : name)}><i class=${"hue h" + hue(name)}></i>${name}</button>`)}
     </div>
     <div class="timeline-scroll" tabindex="0" aria-label="Events, newest first">
-      ${events && !lines.length ? html`<div class="empty"><strong>Nothing has happened yet</strong><span>Send the Worker a request, or a queue a message.</span><pre>curl ${url ?? "http://localhost:8787"}</pre></div>` : html`<ol>
-        ${shown.map(({ e, line }, i) => html`<li key=${e.seq} class=${cls("event", "tone-" + line.tone)}>
+      ${events && !lines.length ? html`<div class="empty"><strong>Nothing has happened yet</strong><span>Send the Worker a request, or a queue a message.</span><pre>curl ${url ?? "http://localhost:8787"}</pre></div>` : html`<ol style=${{ height: shown.length * height + "px" }}>
+        ${shown.map(({ e, line }, i) => html`<li key=${e.seq} class=${cls("event", "tone-" + line.tone)} style=${{ transform: `translateY(${i * height}px)` }}>
           <span class="when mono">${sameSecond(shown[i - 1]?.e, e) ? "" : html`<${At} ms=${e.atMs} />`}</span>
           <span class="lane cut" title=${line.lane}><i class=${"hue h" + hue(line.lane)}></i>${line.lane}</span>
           <span class="what">${STATES.has(line.shape) ? html`<${Shape} state=${line.shape} />` : html`<${Icon} name=${line.shape} size=${13} />`}
@@ -175,9 +181,9 @@ function NeedsYou({ o }) {
       ${dead.map((q) => html`<article class="need" key=${"d" + q.name}><div class="row"><${Shape} state="dead" /><a class="grow cut strong" href=${href(["queue", q.name], { tab: "dead" })}>${plural(q.counts.dead, "dead letter")} in ${q.name}</a></div>
         <div class="btns"><a class="btn small" href=${href(["queue", q.name], { tab: "dead" })}>Look and redrive</a></div></article>`)}
       ${unheard.map((q) => html`<article class="need" key=${"u" + q.name}><div class="row"><${Icon} name="warn" /><span class="grow"><a class="strong" href=${href(["queue", q.name])}>${q.name}</a> holds ${plural(q.backlog, "message")} and nobody consumes it.</span></div></article>`)}
-      ${late.map((c) => html`<article class="need" key=${"c" + c.worker + c.cron}><div class="row"><${Icon} name="crons" /><span class="grow"><a class="strong mono" href=${href(["cron", c.worker, c.cron])}>${c.cron}</a> ${c.rejected ? html`will not fire: ${c.rejected.error ?? c.rejected}` : html`missed ${plural(c.missed, "run")}.`}</span></div></article>`)}
       ${advice.map((a, i) => html`<article class="need" key=${"a" + i}><div class="row top"><${Icon} name="warn" /><span class="grow">${a.text}</span>${a.queue && html`<a class="btn small" href=${href(["queue", a.queue])}>Open</a>`}</div></article>`)}
       ${o?.record?.error && html`<article class="need"><div class="row top"><${Icon} name="warn" /><span class="grow">What happens is not recorded: ${o.record.error}</span></div></article>`}
+      ${late.map((c) => html`<article class="need" key=${"c" + c.worker + c.cron}><div class="row"><${Icon} name="crons" /><span class="grow"><a class="strong mono" href=${href(["cron", c.worker, c.cron])}>${c.cron}</a> ${c.rejected ? html`will not fire: ${c.rejected.error ?? c.rejected}` : html`missed ${plural(c.missed, "run")}.`}</span></div></article>`)}
     </div>
   </section>`;
 }

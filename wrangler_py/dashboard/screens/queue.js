@@ -58,7 +58,7 @@ export default function Queue({ parts, params }) {
       </div>
     </div>
     <div class="panel qsummary">
-      ${q ? html`<${Flow} q=${q} big /><span class="grow"></span>
+      ${q && q.counts ? html`<${Flow} q=${q} big /><span class="grow"></span>
         <span class="row wrap qfacts">${COUNTS.map(([s, key]) => html`<button type="button" class=${cls("qc", !q.counts[key] && "zero")} title=${`${STATE_WORDS[s]}: show them`} onClick=${() => setParams({ tab: "messages", q: `state:${s}` })}><${Shape} state=${s} />${STATE_WORDS[s]} <b>${short(q.counts[key])}</b></button>`)}
           <span class="qc"><${Utilisation} q=${q} /></span><span class="qc soft small">${bytes(q.bytes ?? 0)}</span>${q.oldestMs ? html`<span class="qc soft small">oldest <${Ago} ms=${q.oldestMs} /></span>` : ""}</span>` : html`<span class="soft">…</span>`}
     </div>

@@ -31,9 +31,9 @@ export default function Queues() {
     { keys: "/", label: "Search", group: "List", run: () => /** @type {HTMLElement} */ (document.querySelector("#queue-search")).focus() },
   ]);
   return html`<div class="page fixed">
-    <div class="page-head"><h1>Queues</h1><span class="soft">${data ? plural(all.length, "queue") : ""}</span>
+    <div class="page-head"><h1>Queues</h1>
       <div class="search slim-search"><${Icon} name="search" /><input id="queue-search" class="input" aria-label="Search queues by name" placeholder="Name" value=${text} onInput=${(e) => (setText(e.target.value), setCursor(-1))}
-        onKeyDown=${(e) => (e.key === "Escape" || e.key === "Enter") && (e.key === "Escape" && setText(""), e.target.blur(), e.key === "Enter" && setCursor(0))} /><kbd aria-hidden="true">/</kbd></div>
+        onKeyDown=${(e) => (e.key === "Escape" || e.key === "Enter") && (e.key === "Escape" && setText(""), e.target.blur(), e.key === "Enter" && setCursor(0))} /><kbd aria-hidden="true">/</kbd></div><span class="soft">${data ? plural(all.length, "queue") : ""}</span>
     </div>
     ${error && html`<div class="note bad">${error.message}</div>`}
     <div class="panel fill mlist-panel">

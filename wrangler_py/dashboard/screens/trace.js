@@ -44,7 +44,7 @@ function SpanDetail({ s }) {
     <div class="body stack"><dl class="facts">
       <dt>From</dt><dd>${fullTime(s.startMs)}</dd><dt>To</dt><dd>${s.endMs === null ? "still running" : html`${fullTime(s.endMs)} <span class="soft">${span(s.endMs - s.startMs)}</span>`}</dd>
       ${messages.length > 0 && html`<dt>${messages.length > 1 ? "Messages" : "Message"}</dt><dd class="row wrap">${messages.slice(0, 20).map((m) => html`<a class="tag mono" href=${href(["message", m])}>${shortId(m)}</a>`)}</dd>`}
-      ${d.batch && html`<dt>Batch</dt><dd><a href=${href(["batch", String(d.batch)])}>${d.batch}</a></dd>`}
+      ${d.batch && html`<dt>Batch</dt><dd><a href=${href(["batch", String(d.batch)])}>${String(d.batch).slice(0, 8)}</a></dd>`}
       ${Object.entries(d).filter(([k, v]) => !known.has(k) && v !== null && v !== undefined && v !== "").map(([k, v]) => html`<dt>${k}</dt><dd class=${cls(k === "where" && "mono")}>${typeof v === "object" ? JSON.stringify(v) : String(v)}</dd>`)}
     </dl>
     ${(d.traceback || d.error) && html`<pre class="block wrap trace" tabindex="0">${d.traceback ?? d.error}</pre>`}

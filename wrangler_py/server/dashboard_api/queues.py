@@ -241,7 +241,7 @@ async def send(call: Call) -> dict[str, Any]:
             *(("--delay", str(delay)) if delay is not None else ()),
             *(("--count", str(count)) if count > 1 else ()),
         ),
-        f"await queues[{record.name!r}].send({_python(call)})",
+        _sending(record.name, call, count),
     )
     if call.preview:
         return {"ok": True, "also": lines}
@@ -253,6 +253,18 @@ async def send(call: Call) -> dict[str, Any]:
         raise CallError(error.cause) from error
     call.reader.changed()
     return {"ok": True, "also": lines, "count": count}
+
+
+def _sending(queue: str, call: Call, count: int) -> str:
+    """The line of a test that sends the same."""
+    text = call.text("text")
+    if count == 1:
+        return f"await queues[{queue!r}].send({_python(call)})"
+    if text is None or "{{i}}" not in text:
+        return f"for _ in range({count}): await queues[{queue!r}].send({_python(call)})"
+    filled = f"{text!r}.replace('{{{{i}}}}', str(i))"
+    is_json = (call.text("contentType") or "json") == "json"
+    return f"for i in range({count}): await queues[{queue!r}].send({f'json.loads({filled})' if is_json else filled})"
 
 
 def _python(call: Call) -> str:
