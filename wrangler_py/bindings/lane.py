@@ -41,12 +41,14 @@ class Lane(Generic[S]):
         return await asyncio.shield(asyncio.wrap_future(work))
 
     def _run(self, method: Callable[Concatenate[S, P], R], /, *args: P.args, **options: P.kwargs) -> R:
+        if self._closed:
+            raise RuntimeError(f"{self._name} is closed")
         if self._store is None:
             self._store = self._open()
         return method(self._store, *args, **options)
 
     def close(self) -> None:
-        """Finish what was asked for, and close the store."""
+        """Finish the call that runs, give those behind it up, and close the store."""
         self._closed = True
         thread, self._thread = self._thread, None
         if thread is not None:

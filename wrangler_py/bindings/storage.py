@@ -45,7 +45,7 @@ class BindingStorage:
         return self._r2[bucket]
 
     def close(self) -> None:
-        """Finish what was asked for, and close everything. The storage may be used again."""
+        """Finish the calls that run, and close everything. The storage may be used again."""
         open_lanes: list[Lane[Any]] = [*self._kv.values(), *self._d1.values(), *self._r2.values()]
         self._kv, self._d1, self._r2 = {}, {}, {}
         for lane in open_lanes:

@@ -86,6 +86,31 @@ async def test_large_bodies_are_streamed():
     assert await (await BUCKET.get("large")).text() == "small now"
 
 
+async def test_streams_that_cannot_be_stored():
+    read = js.Response.new("x")
+    await read.text()
+    held = js.Response.new("x")
+    held.body.getReader()
+    for response in (read, held):
+        taken = "TypeError: The ReadableStream has been locked to a reader."
+        assert await refused(BUCKET.put("s", response.body)) == taken
+        assert await refused(env.KV.put("s", response.body)) == taken
+    for size, text in (
+        (5, "FixedLengthStream did not see all expected bytes before close()."),
+        (2, "Attempt to write too many"),
+    ):
+        fixed = js.FixedLengthStream.new(size)
+        putting = BUCKET.put("short", fixed.readable)
+        writer = fixed.writable.getWriter()
+        writer.write(js.Uint8Array.new(3))
+        writer.close()
+        assert text in await refused(putting)
+    assert await BUCKET.head("short") is None
+    left, right = (await BUCKET.put("tee", "both")) and (await BUCKET.get("tee")).body.tee()
+    await BUCKET.put("copy", left)
+    assert await js.Response.new(right).text() == "both"
+
+
 async def test_http_metadata():
     headers = js.Headers.new()
     given = {"contentType": "a/b", "cacheControl": "no-store", "cacheExpiry": datetime(2030, 1, 1)}

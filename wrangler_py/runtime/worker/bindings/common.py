@@ -51,6 +51,13 @@ class Binding(JsProxy):
         return []
 
 
+def check_unread(stream: Any) -> None:
+    """Raise workerd's TypeError for a stream that somebody reads or has read."""
+    read = stream._whole is None and stream._state == "closed" and stream._length
+    if stream.locked or read:
+        raise js_error("TypeError", "The ReadableStream has been locked to a reader.")
+
+
 def missing(value: Any) -> bool:
     """Whether an option is not given: undefined, or null."""
     return value is None or value is jsnull

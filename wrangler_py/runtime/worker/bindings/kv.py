@@ -11,7 +11,7 @@ from ..shims.js.core import JsProxy, js_error, jsnull, make_object, option
 from ..shims.js.jsjson import parse, stringify
 from ..shims.js.numbers import to_int32
 from ..shims.js.streams import ReadableStream, read_all, stream_of
-from .common import Binding, Caller, is_text, js_method, missing, not_of_type, plain_text
+from .common import Binding, Caller, check_unread, is_text, js_method, missing, not_of_type, plain_text
 
 _NO_NAME = "Key name cannot be empty."
 _BAD_NAME = '"{key}" is not allowed as a key name.'
@@ -137,6 +137,7 @@ async def _value(value: Any) -> bytes:
     if isinstance(value, JsBuffer):
         return value.to_bytes()
     if isinstance(value, ReadableStream):
+        check_unread(value)
         return await read_all(value)
     if value is None:
         raise not_of_type("put", "KvNamespace", 2, "string or JsObject")

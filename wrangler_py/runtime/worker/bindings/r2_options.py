@@ -15,7 +15,7 @@ from ..shims.js.dates import Date
 from ..shims.js.headers import Headers
 from ..shims.js.numbers import to_int32, to_number
 from ..shims.js.streams import ReadableStream
-from .common import missing, plain_text
+from .common import check_unread, missing, plain_text
 
 BODY_KINDS = "ReadableStream or ArrayBuffer or ArrayBufferView or string or Blob"
 NOT_ENCRYPTED = (
@@ -263,6 +263,7 @@ def body_of(value: Any, call: str, on: str, parameter: int = 2) -> bytes | Reada
     if isinstance(value, Blob):
         return bytes(value._data)
     if isinstance(value, ReadableStream):
+        check_unread(value)
         if value._whole is None and value._length is None:
             raise js_error("TypeError", UNKNOWN_LENGTH)
         return value

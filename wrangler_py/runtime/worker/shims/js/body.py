@@ -66,6 +66,7 @@ class Body(JsProxy):
             content = self._content = stream_of(content)
             if used:
                 content._queue.clear()
+                content._whole = None
                 content._finish()
         return content
 

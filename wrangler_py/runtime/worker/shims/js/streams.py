@@ -216,6 +216,7 @@ class ReadableStream(JsProxy):
         self._reader = _Lock()
         left, right = ReadableStream.new(), ReadableStream.new()
         left._whole = right._whole = self._whole
+        left._length = right._length = self._length
         branches = [left, right]
 
         def pull() -> Any:

@@ -234,7 +234,9 @@ class FixedLengthStream(IdentityTransformStream):
         def counted(chunk: Any) -> Any:
             self._left -= len(bytes_of(chunk) or b"")
             if self._left < 0:
-                raise_js("TypeError", "Attempt to write too many bytes through a FixedLengthStream.")
+                error = js_error("TypeError", "Attempt to write too many bytes through a FixedLengthStream.")
+                self._readable._set_error(error)
+                raise error
             return write(chunk)
 
         async def ended() -> None:
