@@ -21,6 +21,8 @@ _TABLES = {"event": "event", "message": "item", "run": "run"}
 _OWN = {"event": "seq", "item": "n", "run": "n"}
 #: By what the rows of a table are picked for a moment from which on they are wanted.
 _TIMES = {"event": "at_ms", "item": "sent_ms", "run": "started_ms"}
+#: What is there already stays as it is.
+_ONCE = {"event": "", "item": "ON CONFLICT (id) DO NOTHING", "run": "ON CONFLICT (span) DO NOTHING"}
 #: Rows written in one transaction.
 _CHUNK = 1_000
 
@@ -84,7 +86,8 @@ def _add(connection: sqlite3.Connection, number: int, table: str, row: dict[str,
         values = [_in(value) for value in row.values()]
         if table == "event" and connection.execute(*_same(row, values)).fetchone() is not None:
             return 0
-        return connection.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})", values).rowcount
+        sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) {_ONCE[table]}"
+        return connection.execute(sql, values).rowcount
     except (
         sqlite3.IntegrityError,
         sqlite3.InterfaceError,

@@ -102,6 +102,7 @@ class Recorder:
         self._connection: sqlite3.Connection | None = None
         self._digest: Digest | None = None
         self._writes = 0
+        self._unpruned = 0  # bytes of bodies written since the record was cut to size
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # In the event loop --------------------------------------------------------------------------------------------
@@ -222,7 +223,11 @@ class Recorder:
                 assert self._digest is not None
                 tables.apply(connection, self._digest.rows(events), first)
             self._writes += 1
-            if self._writes % _PRUNE_EVERY == 0:
+            self._unpruned += sum(
+                len(m[0]) for event in events if event[1] == "message.sent" for m in event[3]["messages"]
+            )
+            if self._writes % _PRUNE_EVERY == 0 or self._unpruned > self.limits.max_bytes // 20:
+                self._unpruned = 0
                 limits = self.limits
                 tables.prune(connection, events=limits.events, messages=limits.messages, max_bytes=limits.max_bytes)
             connection.execute("COMMIT")

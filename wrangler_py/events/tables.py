@@ -154,17 +154,18 @@ def apply(connection: sqlite3.Connection, rows: Rows, first_seq: int) -> None:
 
 
 def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_bytes: int) -> None:
-    """Forget the oldest, so that at most so many events and messages (and as many runs) are kept; and a tenth of all when
-    the file holds more than `max_bytes`."""
+    """Forget the oldest, so that at most so many events and messages (and as many runs) are kept; and a tenth of all, or more,
+    when they take more than `max_bytes`."""
     pages, free, size = (
-        connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size")
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
-    full = (pages - free) * size > max_bytes
+    used = (pages - free) * size
+    share = 0.0 if used <= max_bytes else max(0.1, 1 - max_bytes / used)
     for table, key, keep in (("event", "seq", events), ("item", "n", messages), ("run", "n", messages)):
         low, high = connection.execute(f"SELECT min({key}), max({key}) FROM {table}").fetchone()
         if low is None:
             continue
-        cut = max(high - keep, low + (high - low) // 10 if full else low - 1)
+        cut = max(high - keep, low - 1 + int((high - low) * share))
         if cut >= low:
             connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (cut,))
 

@@ -18,6 +18,8 @@ from typing import Any
 LIVING = ("ready", "delayed", "in_flight", "retrying", "dead")
 SETTLED = ("acked", "dropped", "discarded", "purged", "expired")
 
+#: What a JSON text may write in one other way only, in escapes that begin with a backslash and a u.
+_AS_IT_IS = re.compile(r"[A-Za-z0-9_.@-]+")
 _ATTEMPTS = re.compile(r"(>=|<=|>|<|=)?(\d{1,9})")
 _KEYS = ("id", "queue", "state", "outcome", "error", "reason", "trace", "attempts", "is")
 #: `->` keeps a number as it was written; before it came, integers over 2^63 are compared as floating point numbers.
@@ -33,6 +35,7 @@ class Columns:
     """What the two tables call the same things, as SQL expressions."""
 
     body: str
+    raw: str  # the same, as it is stored
     is_json: str
     id: str
     attempts: str
@@ -44,6 +47,7 @@ class Columns:
 
 LIVE_COLUMNS = Columns(
     "CAST(m.body AS TEXT)",
+    "m.body",
     "m.content_type = 0",
     "hex(m.id)",
     "m.attempts",
@@ -52,7 +56,14 @@ LIVE_COLUMNS = Columns(
     "coalesce(i.trace, lower(hex(m.id)))",
 )
 RECORD_COLUMNS = Columns(
-    "CAST(i.body AS TEXT)", "i.content_type = 'json'", "hex(i.id)", "i.attempts", "i.reason", "i.error", "i.trace"
+    "CAST(i.body AS TEXT)",
+    "i.body",
+    "i.content_type = 'json'",
+    "hex(i.id)",
+    "i.attempts",
+    "i.reason",
+    "i.error",
+    "i.trace",
 )
 
 #: A condition of SQL for a table, and its parameters.
@@ -181,7 +192,12 @@ def _at_path(path: str, value: str) -> _Condition:
         if value.endswith("*"):
             text = f"CASE WHEN {valid} THEN json_extract({body}, ?) LIKE ? ESCAPE '\\' END"
             return text, [json_path, f"{_like(value[:-1])}%"]
-        return f"CASE WHEN {valid} THEN ({found}) IN (?, json_quote(?)) END", [json_path, value, value]
+        exactly = f"CASE WHEN {valid} THEN ({found}) IN (?, json_quote(?)) END"
+        if not _AS_IT_IS.fullmatch(value):
+            return exactly, [json_path, value, value]
+        # Parsing is what takes time: first see whether the text is there at all (a JSON text may write it in escapes).
+        there = f"(instr({columns.raw}, CAST(? AS BLOB)) OR instr({columns.raw}, CAST('\\u' AS BLOB)))"
+        return f"{there} AND {exactly}", [value, json_path, value, value]
 
     return condition
 
