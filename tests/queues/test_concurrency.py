@@ -108,8 +108,8 @@ async def test_a_partial_batch_may_run_beside_a_full_one(room: Room, timeout: in
     handler.finish()
     await room.quiet()
     assert handler.running == 2
-    handler.finish()
     await room.send("p")
+    handler.finish()
     await room.advance(timeout)
     assert [len(call.bodies) for call in handler.calls] == [5, 5, 5, 1]
     assert handler.running == 2

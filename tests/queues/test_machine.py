@@ -76,6 +76,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.patches = contextlib.ExitStack()
         self.patches.enter_context(mock.patch.object(broker_module, "_SETTLE_AGAIN_S", 0.001))
         self.patches.enter_context(mock.patch.object(consumer_module, "_CUT_OFF_S", 0))
+        self.patches.enter_context(mock.patch.object(consumer_module, "_READ_AGAIN_S", 0))
 
     def do(self, work):
         """Run one step and let everything come to rest."""

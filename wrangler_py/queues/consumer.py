@@ -15,7 +15,10 @@ message became ready.)
 
 Concurrency: `max_concurrency` bounds the running invocations. It starts at one and is looked at after each batch, as
 production does: a failed invocation scales down, a further full batch that waits scales up; retries that the handler
-asked for are not failures.
+asked for are not failures. On one machine a further invocation helps only where handlers wait for something: while they
+keep the worker's core busy it stays as it is, because another one would only stand in the way of the requests.
+
+A batch is settled in the transaction that claims the next one.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.limits import AUTO_CONCURRENCY_CAP
-from wrangler_py.queues.message import Batch, BatchOutcome
+from wrangler_py.queues.message import Batch, BatchOutcome, Message, QueueMetrics
 from wrangler_py.queues.settlement import CANCELED, Settlement, give_back, settle
 from wrangler_py.store.database import StateError
 
@@ -44,6 +47,8 @@ _READ_AGAIN_S = 1.0
 #: How long to wait after an invocation was cut off though this session goes on: its worker is ending or starting. Real
 #: seconds, too. The messages are ready again at once, and would be claimed over and over.
 _CUT_OFF_S = 0.05
+#: With handlers that keep the worker's core busy for this share of their time, no further invocation is started.
+_BUSY = 0.9
 
 
 class QueueConsumer:
@@ -65,7 +70,11 @@ class QueueConsumer:
         self._clock = clock
         self._events = events
         self._target = 1
-        self._running: set[asyncio.Task[bool | None]] = set()
+        #: Batches that are claimed, delivered or settled just now; and how many of them wait for, or are in, user code.
+        self._running: set[asyncio.Task[None]] = set()
+        self._invocations = 0
+        #: Settlements that are not written yet: nothing is claimed past them, or what they give back would be overtaken.
+        self._settling = 0
         self._claiming = False
         self._open = False
         self._ending = asyncio.Event()
@@ -115,7 +124,7 @@ class QueueConsumer:
 
     @property
     def in_flight(self) -> int:
-        """How many invocations run now."""
+        """How many batches are claimed, delivered or settled now."""
         return len(self._running)
 
     # When ---------------------------------------------------------------------------------------------------------
@@ -150,7 +159,8 @@ class QueueConsumer:
 
     @property
     def _may_start(self) -> bool:
-        return self._open and not self._claiming and self._rest is None and len(self._running) < self._target
+        free = self._invocations < self._target and not self._settling
+        return free and self._open and not self._claiming and self._rest is None
 
     def _look(self) -> list[int] | None:
         """When the messages of the next batch are ready; None when the database cannot say."""
@@ -206,48 +216,35 @@ class QueueConsumer:
     def _begin(self) -> None:
         self._disarm()
         self._claiming = True
+        self._invocations += 1
         task = asyncio.get_running_loop().create_task(self._run_batch())
         self._running.add(task)
         task.add_done_callback(self._finished)
 
-    def _finished(self, task: asyncio.Task[bool | None]) -> None:
+    def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        failed = None
-        if not task.cancelled():
-            if (error := task.exception()) is not None:
-                self._events.emit("consumer.failed", queue=self.settings.queue, error=repr(error))
-            else:
-                failed = task.result()
-        if not self._open or self._rest is not None:
-            return
-        waiting = self._look()
-        if waiting is not None:
-            if failed is not None:
-                self._rescale(waiting, failed=failed)
-            if self._may_start:
-                self._start_or_arm(waiting)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._events.emit("consumer.failed", queue=self.settings.queue, error=repr(error))
 
-    async def _run_batch(self) -> bool | None:
-        """Claim, deliver, settle. Returns whether the invocation failed; None when there was none."""
+    async def _run_batch(self) -> None:
+        """Claim, deliver, settle. Once user code is done with the batch, the next one may start."""
         settings = self.settings
+        outcome: BatchOutcome | None = None
         try:
-            messages, metrics = await self._broker.claim(settings.queue, settings.max_batch_size)
-        except (sqlite3.Error, StateError) as error:
-            self._read_failed(error)
-            return None
+            messages, metrics = await self._claim()
+            if not messages:
+                return
+            if not self._open:  # the gate was shut meanwhile: nothing was delivered, so no attempt counts
+                await self._write(give_back(messages))
+                return
+            self.pump()  # there may be work for another invocation
+            started = self._clock.now_ms()
+            span = Span("batch", f"queue {settings.queue}")
+            self._events.emit("batch.started", queue=settings.queue, worker=self.worker, messages=messages, span=span)
+            with within(span):
+                outcome = await self._call(Batch(settings.queue, messages, metrics))
         finally:
-            self._claiming = False
-        if not messages:
-            return None
-        if not self._open:  # the gate was shut meanwhile: nothing was delivered, so no attempt counts
-            await self._write(give_back(messages))
-            return None
-        self.pump()  # there may be work for another invocation
-        started = self._clock.now_ms()
-        span = Span("batch", f"queue {settings.queue}")
-        self._events.emit("batch.started", queue=settings.queue, worker=self.worker, messages=messages, span=span)
-        with within(span):
-            outcome = await self._call(Batch(settings.queue, messages, metrics))
+            self._over(outcome)
         ms = self._clock.now_ms() - started
         settlements = settle(
             messages,
@@ -271,9 +268,30 @@ class QueueConsumer:
                 dead_letter_queue=settings.dead_letter_queue,
                 span=span,
             )
-        if outcome.outcome == CANCELED:
+
+    async def _claim(self) -> tuple[tuple[Message, ...], QueueMetrics]:
+        try:
+            return await self._broker.claim(self.settings.queue, self.settings.max_batch_size)
+        except (sqlite3.Error, StateError) as error:
+            self._read_failed(error)
+            return (), QueueMetrics(0, 0, None)
+        finally:
+            self._claiming = False
+
+    def _over(self, outcome: BatchOutcome | None) -> None:
+        """User code is done with a batch; None: it got none. The claim of the next one goes into the transaction that
+        settles this one, because both are asked for in the same turn of the loop."""
+        self._invocations -= 1
+        if outcome is not None and outcome.outcome == CANCELED:
             self._pause(_CUT_OFF_S)
-        return outcome.outcome != "ok"
+        if not self._open or self._rest is not None:
+            return
+        waiting = self._look()
+        if waiting is not None:
+            if outcome is not None:
+                self._rescale(waiting, outcome)
+            if self._may_start:
+                self._start_or_arm(waiting)
 
     async def _call(self, batch: Batch) -> BatchOutcome:
         try:
@@ -285,16 +303,22 @@ class QueueConsumer:
     async def _write(
         self, settlements: Sequence[Settlement], dead_letter_queue: str | None = None, run: BatchRun | None = None
     ) -> bool:
-        return await self._broker.settle(self.settings.queue, settlements, dead_letter_queue, self._ending, run)
+        self._settling += 1
+        try:
+            return await self._broker.settle(self.settings.queue, settlements, dead_letter_queue, self._ending, run)
+        finally:
+            self._settling -= 1
+            self.pump()
 
     @property
     def _cap(self) -> int:
         return self.settings.max_concurrency or AUTO_CONCURRENCY_CAP
 
-    def _rescale(self, waiting: Sequence[int], *, failed: bool) -> None:
+    def _rescale(self, waiting: Sequence[int], outcome: BatchOutcome) -> None:
         now = self._clock.now_ms()
         ready = sum(1 for moment in waiting if moment <= now)
-        if failed or not ready:
+        busy = outcome.busy is not None and outcome.busy >= _BUSY
+        if outcome.outcome != "ok" or not ready or busy:
             self._target = max(1, self._target - 1)
         elif ready >= self.settings.max_batch_size:
             self._target = min(self._cap, self._target + 1)

@@ -76,5 +76,7 @@ class BatchOutcome:
     #: For each message id (or "*" for a call on the batch): which call settled it, and where it stood,
     #: e.g. ("retry", "src/entry.py:12").
     calls: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    #: For which share of the handler's time (0 to 1) the worker's thread ran, whatever it ran; None: not known.
+    busy: float | None = None
     #: Calls without effect: (message id or "*", call, the earlier call that stands, where it stood).
     ignored: list[tuple[str, str, str, str | None]] = field(default_factory=list)

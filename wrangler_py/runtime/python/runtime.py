@@ -570,4 +570,5 @@ def batch_outcome(result: dict[str, Any]) -> BatchOutcome:
         error=result.get("error"),
         calls=result.get("calls", {}),
         ignored=list(result.get("ignored", ())),
+        busy=result.get("busy"),
     )

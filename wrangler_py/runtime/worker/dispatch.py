@@ -374,19 +374,22 @@ class Dispatcher:
         _, _, queue, messages, metrics = frame
         batch = MessageBatch(queue, messages, metrics, self._handlers.raw)
         settlement = batch._settlement
+        began, idle = time.perf_counter(), self._hub.idle_s
         try:
             if not self._handlers.has("queue"):
                 raise self._handlers.missing("queue", event)
             await self._handlers.call("queue", batch, event)
         except BaseException as error:
             self._failed(event, error)
-        result = event.result() | settlement.result()
+        took = time.perf_counter() - began
+        busy = {"busy": 1 - (self._hub.idle_s - idle) / took if took > 0 else 1.0}
+        result = event.result() | settlement.result() | busy
         self._connection.send(frames.RETURNED, event.id, result)
         if event.waits:
             settlement.closed = not self._keep_waiting
             await event.idle()
             if self._keep_waiting:
-                result = event.result() | settlement.result()
+                result = event.result() | settlement.result() | busy
         settlement.closed = True
         self._over(event, result)
 

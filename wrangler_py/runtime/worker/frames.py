@@ -97,7 +97,8 @@ SESSION CALLS, by method, with args and REPLY value:
 
 RESULT: {"outcome": str, "error": str or None} and for QUEUE also {"ack_all": bool, "retry_all": None or (delay or None,),
 "acks": [id], "retries": {id: delay or None}, "calls": {id or "*": (call, "file:line" or None)},
-"ignored": [(id or "*", call, earlier call that stands, "file:line" or None)]}, for SCHEDULED
+"ignored": [(id or "*", call, earlier call that stands, "file:line" or None)],
+"busy": for which share of the handler's time, 0 to 1, the loop did not wait for anything}, for SCHEDULED
 also {"no_retry": bool, "handler": bool}; for RPC also {"value": wire value}; for RPC and FETCH that failed also
 {"thrown": wire error}, what another Worker gets; for FETCH {"outcome", "error"} where error is the text that a client sees with
 a 500 when no RESPONSE was sent before.

@@ -187,6 +187,8 @@ class Hub(WebLoop):
         self.depth = 0
         #: Turns so far, and whether the loop waits for something to do: what the watchdog looks at.
         self.turns = 0
+        #: How long it has waited for something to do (seconds).
+        self.idle_s = 0.0
         self.waiting = False
         #: False while the user's module is imported: Cloudflare runs the global scope without a suspender.
         self.may_block = True
@@ -275,7 +277,12 @@ class Hub(WebLoop):
             else:
                 timeout = min(max(0, timers[0]._when - self.time()), MAX_SELECT_S) if timers else None
             self.waiting = True
-        found = self._selector.select(timeout)
+        if timeout == 0:
+            found = self._selector.select(0)
+        else:
+            begun = time.perf_counter()
+            found = self._selector.select(timeout)
+            self.idle_s += time.perf_counter() - begun
         self.waiting = False
         if found:
             self._process_events(found)
