@@ -156,6 +156,39 @@ def test_a_put_is_refused_when_another_process_was_faster(r2: R2Store, tmp_path:
     assert len(blobs) == 1, "a body that was refused leaves nothing behind"
 
 
+def test_a_body_that_the_disk_refuses_leaves_nothing_behind(r2: R2Store, tmp_path: Path, monkeypatch):
+    blobs = tmp_path / "r2" / "blobs"
+    r2.put("k", b"before" * 20_000)
+    blobs.rename(tmp_path / "aside")
+    blobs.write_text("a file, so that no folder can be made")
+    with pytest.raises(OSError, match=r"blobs"):
+        r2.put("k", b"after" * 20_000)
+    blobs.unlink()
+    (tmp_path / "aside").rename(blobs)
+    found = r2.get("k")
+    assert found is not None and found[1] is not None
+    assert found[1].read_all() == b"before" * 20_000
+    found[1].close()
+    assert len(list(blobs.iterdir())) == 1
+
+
+def test_uploads_are_given_up_after_a_week(tmp_path: Path):
+    for days, left in ((6, True), (8, False)):
+        folder = tmp_path / str(days)
+        first = R2Store(folder, VirtualClock(NOW_S * 1000))
+        upload = first.create_multipart("k")
+        part = first.upload_part("k", upload, 1, b"p" * 100_000)
+        first.close()
+        later = R2Store(folder, VirtualClock((NOW_S + days * 86_400) * 1000))
+        try:
+            later.complete_multipart("k", upload, [part])
+            assert left
+        except R2Error as error:
+            assert error.code == 10024 and not left
+            assert list((folder / "blobs").iterdir()) == []
+        later.close()
+
+
 def test_two_processes_write_one_database(d1: D1Database, tmp_path: Path):
     other = D1Database(tmp_path / "d1.sqlite")
     d1.query([("CREATE TABLE t (n INTEGER)", ())])

@@ -45,5 +45,7 @@ R2_MAX_LIST = 1000
 R2_MAX_DELETE = 1000
 R2_MAX_PARTS = 10_000
 R2_MIN_PART_BYTES = 5 * 1024 * 1024
+#: docs, R2 > Objects > Multipart objects: an upload that is not completed is given up after this many days.
+R2_UPLOAD_DAYS = 7
 #: Of one put or one part: "5 GiB (4.995 GiB)".
 R2_MAX_UPLOAD_BYTES = 5 * 1024**3 - 5 * 1024**2

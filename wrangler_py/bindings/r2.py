@@ -75,6 +75,7 @@ _UPLOAD = "SELECT http, custom, storage_class, ended FROM uploads WHERE id = ? A
 _PART = "SELECT etag, md5, size, blob, body FROM parts WHERE upload = ? AND number = ?"
 _PUT_PART = "INSERT OR REPLACE INTO parts (upload, number, etag, md5, size, blob, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _BLOBS_OF_PARTS = "SELECT blob FROM parts WHERE upload = ? AND blob IS NOT NULL"
+_FORGOTTEN = "SELECT id FROM uploads WHERE started_ms < ? AND NOT ended"
 _END = "UPDATE uploads SET ended = 1 WHERE id = ?"
 _FORGET_PARTS = "DELETE FROM parts WHERE upload = ?"
 #: Sorts behind every key that begins with the prefix before it: keys have at most 1,024 bytes, this has 1,028.
@@ -91,6 +92,9 @@ class R2Store(Closing):
         self._clock = clock
         self._blobs = folder / "blobs"
         self._connection = open_database(folder / "index.sqlite", _SCHEMA)
+        oldest_ms = clock.now_ms() - limits.R2_UPLOAD_DAYS * 86_400_000
+        for (upload,) in self._connection.execute(_FORGOTTEN, (oldest_ms,)).fetchall():
+            self._end_upload(upload)
         sweep(self._blobs, {name for (name,) in self._connection.execute(_NAMED)})
 
     def close(self) -> None:

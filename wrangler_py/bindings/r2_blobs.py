@@ -39,13 +39,19 @@ class Upload:
         self.size = 0
 
     def write(self, piece: bytes | memoryview) -> None:
-        """Append a piece. Raises R2Error when the body becomes too large, and OSError."""
+        """Append a piece. Raises R2Error when the body becomes too large, and OSError; then nothing of it is left."""
         self.size += len(piece)
-        if self.size > limits.R2_MAX_UPLOAD_BYTES:
+        try:
+            if self.size > limits.R2_MAX_UPLOAD_BYTES:
+                raise too_large()
+            self._write(piece)
+        except BaseException:
             self.discard()
-            raise too_large()
+            raise
         for each in self._hashes.values():
             each.update(piece)
+
+    def _write(self, piece: bytes | memoryview) -> None:
         if self._file is None:
             if self.size <= INLINE_BYTES:
                 self._memory += piece
@@ -77,7 +83,8 @@ class Upload:
     def discard(self) -> None:
         """Let go of what was written."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what is buffered may not fit on the disk
+                self._file.close()
             self._file = None
         if self._path is not None:
             remove(self._path)
