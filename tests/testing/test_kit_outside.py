@@ -142,7 +142,9 @@ async def test_backwards(early):
     assert "wrangler_py/testing/worker.py" not in out, "frames of the kit are left out"
     assert "test_failing.py::test_leftover ended while this was still running: queue mail (at src/entry.py:" in out
     assert "leftovers=" in out and "run_until_idle()" in out
-    assert "takes env=, vars=, queues=, clock=, crons=, network=, timeout=, seed=, leftovers=, not colour" in out
+    assert (
+        "takes config=, env=, vars=, queues=, clock=, crons=, network=, timeout=, seed=, leftovers=, not colour" in out
+    )
     assert "cannot go back to 2020-01-01T00:00:00Z" in out and "test_failing.py::test_backwards" in out
     assert "(mail) was lost: it comes again" in out
     command = re.search(r"pytest 'test_failing.py::test_double' --wpy-seed (\d+)", out)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import importlib.abc
+import importlib.machinery
 import io
 import json as jsonlib
 import socket
@@ -251,12 +253,21 @@ class OutboundHttp:
     def install(self) -> Callable[[], None]:
         """Stand between user code and the network, until the function that this returns is called."""
         undo = [self._fetch(), self._http_client(), self._sockets(), *self._httpx(), *self._urllib3()]
+        later = {name: patch for name, patch in self._patches().items() if name not in sys.modules}
+        if later:
+            finder = _Later(later, undo)
+            sys.meta_path.insert(0, finder)
+            undo.append(lambda: sys.meta_path.remove(finder))
 
         def all_undone() -> None:
             for one in reversed(undo):
                 one()
 
         return all_undone
+
+    def _patches(self) -> dict[str, Callable[[], list[Callable[[], None]]]]:
+        """Clients that are patched once they have been imported."""
+        return {"httpx": self._httpx, "urllib3.connection": self._urllib3}
 
     def _fetch(self) -> Callable[[], None]:
         send = worker_fetch.send
@@ -387,7 +398,10 @@ class OutboundHttp:
                 and not self._allowed
                 and self._wpy.settings.network != "allow"
             ):
-                raise NetworkBlocked(self._blocked("CONNECT", f"{address[0]}:{address[1]}"))
+                raise NetworkBlocked(
+                    f"{self._wpy.name}: the worker opened a connection to {address[0]}:{address[1]}, and the network is "
+                    "blocked in tests. Let it through: wpy.http.allow()."
+                )
 
         def replaced(sock: Any, address: Any) -> None:
             check(address)
@@ -407,6 +421,31 @@ class OutboundHttp:
                     delattr(socket.socket, name)  # what is inherited from _socket.socket is there again
 
         return undo
+
+
+class _Later(importlib.abc.MetaPathFinder):
+    """Patches clients that user code imports while it runs."""
+
+    def __init__(
+        self, patches: dict[str, Callable[[], list[Callable[[], None]]]], undo: list[Callable[[], None]]
+    ) -> None:
+        self._patches = patches
+        self._undo = undo
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        patch = self._patches.pop(name, None)
+        if patch is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                run(module)
+                self._undo.extend(patch())
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
 
 
 class _FakeSocket:

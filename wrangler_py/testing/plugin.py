@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "wpy(env=, vars=, queues=, clock=, crons=, network=, timeout=, seed=, leftovers=): how this test wants wpy's emulator",
+        "wpy(config=, env=, vars=, queues=, clock=, crons=, network=, timeout=, seed=, leftovers=): how this test wants wpy's emulator",
     )
     config.addinivalue_line(
         "markers",
@@ -53,9 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-def _project(config: pytest.Config, folder: Path) -> Project | None:
+def _project(config: pytest.Config, folder: Path, item: pytest.Item | None = None) -> Project | None:
     from wrangler_py.testing import project
 
+    marker = None if item is None else item.get_closest_marker("wpy")
+    named = marker.kwargs.get("config") if marker is not None else None
+    if named:
+        names = [named] if isinstance(named, str) else named
+        return project.project_of(folder, folder, [str(name) for name in names])
     return project.project_of(folder, config.rootpath, config.getini("wpy_config"))
 
 
@@ -89,7 +94,7 @@ def _has_config(folder: Path, top: Path) -> bool:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The workers' modules are imported before fixtures change something in them."""
     if "wpy" in getattr(item, "fixturenames", ()):
-        project = _project(item.config, item.path.parent)
+        project = _project(item.config, item.path.parent, item)
         if project is not None:
             _prepare(project, item)
 
@@ -113,7 +118,7 @@ def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
     from wrangler_py.testing.errors import KitError
     from wrangler_py.testing.kit import Wpy
 
-    project = _project(request.config, request.path.parent)
+    project = _project(request.config, request.path.parent, request.node)
     if project is None:
         pytest.fail(
             f"{request.node.nodeid} uses wpy, and there is no wrangler.toml, wrangler.json or wrangler.jsonc in "
@@ -146,7 +151,7 @@ def _settings(request: pytest.FixtureRequest) -> Any:
     given: dict[str, Any] = dict(marker.kwargs) if marker is not None else {}
     chaos = request.node.get_closest_marker("wpy_chaos")
     seed = config.getoption("--wpy-seed")
-    known = ("env", "vars", "queues", "clock", "crons", "network", "timeout", "seed", "leftovers")
+    known = ("config", "env", "vars", "queues", "clock", "crons", "network", "timeout", "seed", "leftovers")
     unknown = [name for name in given if name not in known]
     if unknown or (marker is not None and marker.args):
         pytest.fail(

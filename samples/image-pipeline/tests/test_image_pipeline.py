@@ -57,46 +57,6 @@ def test_a_job_is_accepted_by_one_worker_and_done_by_the_other(server):
     server.wait_for(r"^\[wrangler:info\] GET /sample\.png 200 OK \(\d+ms\)$")
 
 
-def test_widths_have_a_default(server):
-    reply = server.post("/images", json={"url": f"{server.url}/sample.png"})
-
-    assert reply.status == 202
-    server.wait_for(rf"{reply.json()['id']}: 640x480 becomes 64x48, 256x192$")
-
-
-def test_bad_input_is_400_and_says_why(server):
-    for job, why in [
-        (None, "send an object with a url and widths"),
-        ([], "send an object with a url and widths"),
-        ({}, "url must be an http or https URL"),
-        ({"url": 7}, "url must be an http or https URL"),
-        ({"url": "ftp://example.com/cat.png"}, "url must be an http or https URL"),
-        ({"url": "http://[/cat.png"}, "Invalid IPv6 URL"),
-        ({"url": "http://example.com/cat.png", "widths": []}, "widths must be a list of 1 to 10 numbers"),
-        ({"url": "http://example.com/cat.png", "widths": 64}, "widths must be a list of 1 to 10 numbers"),
-        ({"url": "http://example.com/cat.png", "widths": [0]}, "each of widths must be a whole number from 1 to 4096"),
-        (
-            {"url": "http://example.com/cat.png", "widths": [True]},
-            "each of widths must be a whole number from 1 to 4096",
-        ),
-        (
-            {"url": "http://example.com/cat.png", "widths": ["64"]},
-            "each of widths must be a whole number from 1 to 4096",
-        ),
-    ]:
-        reply = server.post("/images", body="null") if job is None else server.post("/images", json=job)
-        assert (reply.status, reply.json()) == (400, {"error": why}), job
-        assert reply.headers["Content-Type"] == "application/json"
-    for body in ("", "{", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
-        reply = server.post("/images", body=body)
-        assert (reply.status, reply.json()) == (400, {"error": "the body is not JSON"}), body
-    assert server.get("/images").status == 405
-    assert server.get("/elsewhere").status == 404
-
-    server.post("/images", json={"url": f"{server.url}/sample.png"})
-    server.wait_for(r"QUEUE images 1/1 ")  # of everything above, only this was queued
-
-
 def test_what_will_never_be_an_image_is_given_up_at_once(server, images):
     server.post("/images", json={"url": f"{images.url}/gone"})
     server.wait_for(
@@ -107,26 +67,6 @@ def test_what_will_never_be_an_image_is_given_up_at_once(server, images):
     server.wait_for(rf"no image at {images.url}/text \(no PNG header\), given up$")
     server.wait_for(r"QUEUE images 1/1 ", count=2)
     assert not server.find("Retrying message")
-
-
-def test_what_fails_for_now_is_retried(server, images):
-    server.post("/images", json={"url": f"{images.url}/busy"})
-
-    server.wait_for(rf"{images.url}/busy answers 503 for now$")
-    server.wait_for(r'Retrying message ".*" on queue "images" in 1 s ')
-    server.wait_for(rf"no image at {images.url}/busy \(no PNG header\), given up$")
-    assert images.asked["/busy"] == 2
-
-
-def test_after_two_retries_it_waits_in_the_dead_letter_queue(server, images):
-    server.post("/images", json={"url": f"{images.url}/down"})
-
-    server.wait_for(r"QUEUE images 0/1 ", count=3)
-    server.wait_for(
-        r'^\[wrangler:warn\] Moving message "[0-9a-f]{32}" on queue "images" '
-        r'to dead letter queue "images-failed" after 3 failed attempts\.\.\.$'
-    )
-    assert images.asked["/down"] == 3
 
 
 def test_an_unreachable_host_is_retried(server):

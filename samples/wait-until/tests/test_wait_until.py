@@ -56,17 +56,6 @@ def test_the_answer_does_not_wait_for_the_log(wpy_dev):
     assert logged > answered
 
 
-def test_many_log_at_the_same_time(wpy_dev):
-    server = wpy_dev("--var", "LOG_TAKES:1")
-
-    started = time.monotonic()
-    for number in range(20):
-        server.get(f"/page/{number}")
-    server.wait_for(r"logged GET /page/", count=20)
-
-    assert time.monotonic() - started < 10  # one after the other they would take 20 s
-
-
 def test_the_entry_reaches_a_log_service_after_the_answer(wpy_dev, log_service):
     server = wpy_dev("--var", f"LOG_URL:{log_service.url}")
 
@@ -76,17 +65,6 @@ def test_the_entry_reaches_a_log_service_after_the_answer(wpy_dev, log_service):
     log_service.answer.set()
     server.wait_for(r"^\[wait-until\] POST \S*/orders \| logged POST /orders$")
     assert log_service.entries == [{"method": "POST", "path": "/orders"}]
-
-
-def test_a_log_service_that_fails_is_nothing_that_the_client_sees(wpy_dev, log_service):
-    log_service.status = 500
-    log_service.answer.set()
-    server = wpy_dev("--var", f"LOG_URL:{log_service.url}")
-
-    reply = server.get("/cart")
-
-    assert (reply.status, reply.text) == (200, "That was quick.\n")
-    server.wait_for(r"^\[wait-until\] GET \S*/cart \| OSError: the log service answers 500$")
 
 
 def test_what_was_begun_is_finished_before_the_session_ends(wpy_dev):

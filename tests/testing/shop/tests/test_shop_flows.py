@@ -1,7 +1,13 @@
 """Messages, crons and the clock, through the whole of the emulator."""
 
+import json
+import socket
+import urllib.request
+
+import entry
 import ledger
 import pytest
+from workers import Response
 
 from wrangler_py.testing import ClockBackwards, KitError, NetworkBlocked, UnknownQueue, approx
 
@@ -135,6 +141,38 @@ async def test_the_network_is_blocked_and_says_how_to_answer(wpy):
     wpy.http.assert_called("POST", SMTP, times=2)
     wpy.http.assert_all_called()
     assert issubclass(NetworkBlocked, ConnectionError)
+
+
+async def test_other_clients_are_answered_and_blocked_too(wpy, monkeypatch):
+    wpy.http.on("GET", "https://api.example.com/x*").respond(201, json={"a": 1})
+    wpy.http.on("POST", "http://api.example.com:8080/y").respond_with(lambda request: {"got": request.text})
+
+    async def fetch(self, request):
+        import httpx
+
+        with urllib.request.urlopen("https://api.example.com/x?q=1") as answer:
+            first = [answer.status, json.loads(answer.read())]
+        with urllib.request.urlopen("http://api.example.com:8080/y", data=b"body") as answer:
+            second = json.loads(answer.read())
+        async with httpx.AsyncClient() as client:
+            third = (await client.get("https://api.example.com/x")).json()
+        fourth = httpx.post("http://api.example.com:8080/y", json={"z": 1}).json()
+        blocked = []
+        for call in (
+            lambda: urllib.request.urlopen("https://elsewhere.example.com/"),
+            lambda: socket.create_connection(("127.0.0.1", 9)),
+        ):
+            try:
+                call()
+            except OSError as error:
+                blocked.append(str(error))
+        return Response.json([*first, second, third, fourth, *blocked])
+
+    monkeypatch.setattr(entry.Default, "fetch", fetch)
+    *answers, urllib_blocked, socket_blocked = (await wpy.worker.fetch("/")).json()
+    assert answers == [201, {"a": 1}, {"got": "body"}, {"a": 1}, {"got": '{"z":1}'}]
+    assert 'wpy.http.on("GET", "https://elsewhere.example.com/")' in urllib_blocked
+    assert "opened a connection to 127.0.0.1:9" in socket_blocked
 
 
 async def test_what_cannot_work_is_said_with_the_fix(wpy):
