@@ -13,23 +13,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, printable
 
 if TYPE_CHECKING:
     from wrangler_py.cli.state import Project
     from wrangler_py.clock import Clock
 
-# As in cli/state.py, which is imported when a command runs.
-ConfigOption = Annotated[
-    list[Path] | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The config file; several times for several Workers."),
+__all__ = [
+    "ConfigOption",
+    "EnvOption",
+    "JsonOption",
+    "LocalOption",
+    "PersistToOption",
+    "PreviewOption",
+    "RemoteOption",
+    "clock_of",
+    "make_folder",
+    "names",
+    "project_of",
+    "read_file",
+    "told",
 ]
-EnvOption = Annotated[str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config.")]
-PersistToOption = Annotated[
-    Path | None,
-    typer.Option("--persist-to", metavar="FOLDER", help="The folder of the state (.wpy/state beside the config)."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _refuse_remote(wanted: bool) -> None:
