@@ -6,7 +6,7 @@ src/workerd/io/compatibility-date.capnp.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: flag: (name that turns it off, date from which it is on without being named; None: never)
 _FLAGS: dict[str, tuple[str, str | None]] = {
@@ -21,6 +21,17 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
     "websocket_standard_binary_type": ("no_websocket_standard_binary_type", "2026-03-17"),
     "workflows_preserve_non_retryable_error_message": ("workflows_replace_non_retryable_error_message", "2026-05-14"),
 }
+
+
+#: The version of Python by the first date that it runs for (workers-py, metadata of Python versions), newest first.
+_PYTHONS = (("2026-09-08", "3.14"), ("2025-09-29", "3.13"), ("", "3.12"))
+
+
+def python_of(compatibility_date: str | None, flags: Mapping[str, bool]) -> str:
+    """The version of Python that Cloudflare runs a worker with."""
+    if flags.get("python_workers_314"):
+        return "3.14"
+    return next(version for since, version in _PYTHONS[1:] if (compatibility_date or "") >= since)
 
 
 def resolve_flags(compatibility_date: str | None, named: Iterable[str]) -> dict[str, bool]:

@@ -117,6 +117,8 @@ class WorkerProcess(asyncio.Protocol):
         #: Done when the process is gone; its result says how.
         self.ended: asyncio.Future[str] = loop.create_future()
         self._fatal: str | None = None
+        #: The version of its interpreter, once it has said HELLO.
+        self.python = ""
         #: Whether user code stands at a breakpoint.
         self.debugging = False
         #: Limits that run, and the seconds that each has left while it stands still.
@@ -300,6 +302,7 @@ class WorkerProcess(asyncio.Protocol):
             self._debug(begins)
             self.on_debug(self._label(number), begins, where)
         elif kind == frames.HELLO:
+            self.python = frame[1].get("python", "")
             if not self._hello.done():
                 self._hello.set_result(frame[1])
         elif kind == frames.LOADED:

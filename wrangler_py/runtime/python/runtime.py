@@ -35,7 +35,7 @@ from wrangler_py.runtime.base import (
     Target,
     WorkerError,
 )
-from wrangler_py.runtime.compat import resolve_flags
+from wrangler_py.runtime.compat import python_of, resolve_flags
 from wrangler_py.runtime.python.binding_specs import binding_specs
 from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
@@ -64,6 +64,12 @@ _LOAD_TIMEOUT_S = 60.0
 NO_TIME_MACHINE = (
     "--worker-clock: the Worker's Python has no time-machine, so its own time stays real. Install it: "
     '{python} -m pip install "wrangler_py[worker-clock]"'
+)
+
+
+OTHER_PYTHON = (
+    "Python {here} runs this Worker here, Cloudflare runs {wanted} for the compatibility date {date}; "
+    "`wpy dev` under Python {wanted} is closest to it"
 )
 
 
@@ -116,6 +122,7 @@ class PythonRuntime:
         self._objects = ObjectOwner(config.name, durable)
         self._objects.on_released = self._look_at_draining
         self._said_real_time = False
+        self._said_python = False
         #: Batches and crons that wait for the version before to end, by kind.
         self._held: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -187,8 +194,17 @@ class PythonRuntime:
         self._reports_early = spec["flags"]["queue_consumer_no_wait_for_wait_until"]
         self._swap_in(process)
         self._start_spare()
-        warnings = (*info["warnings"], *self._real_time_warning(info))
+        parity = (*info.get("parity", ()), *self._python_warning(process, spec))
+        warnings = (*info["warnings"], *parity, *self._real_time_warning(info))
         return LoadResult(None, self.handlers, warnings, tuple(info["files"]))
+
+    def _python_warning(self, process: WorkerProcess, spec: Mapping[str, Any]) -> list[str]:
+        """Once: that another version of Python runs the worker here than on Cloudflare."""
+        here, wanted = ".".join(process.python.split(".")[:2]), python_of(spec["compatibility_date"], spec["flags"])
+        if self._said_python or not here or here == wanted:
+            return []
+        self._said_python = True
+        return [OTHER_PYTHON.format(here=here, wanted=wanted, date=spec["compatibility_date"] or "none")]
 
     def _real_time_warning(self, info: Mapping[str, Any]) -> list[str]:
         """Once: that the worker's clock does not follow although it was asked to."""
@@ -555,6 +571,7 @@ def load_spec(config: WorkerConfig) -> dict[str, Any]:
         "vars": dict(config.vars),
         "secrets": dict(config.secrets),
         "bindings": binding_specs(config),
+        "bundled": [glob for rule in config.bundling.rules for glob in rule.globs],
     }
 
 

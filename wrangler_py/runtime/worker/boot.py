@@ -91,13 +91,14 @@ def _serve(hub, link, dont_write: bool) -> NoReturn:
 
 
 #: What the first event will need.
-_LATER = ("headers", "streams", "blob", "url", "body", "request", "response", "abort", "jsjson", "dates", "objects")
+_JS = ("headers", "streams", "blob", "url", "body", "request", "response", "abort", "jsjson", "dates", "objects")
+_LATER = (*(f"shims.js.{name}" for name in _JS), "parity", "handlers", "env")
 
 
 def _import_rest(hub, names: list[str], dont_write: bool) -> None:
     sys.dont_write_bytecode = False
     try:
-        importlib.import_module(f"{__package__}.shims.js.{names.pop(0)}")
+        importlib.import_module(f"{__package__}.{names.pop(0)}")
     finally:
         sys.dont_write_bytecode = dont_write
     if names:

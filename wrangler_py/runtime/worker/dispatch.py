@@ -416,6 +416,10 @@ class Dispatcher:
 
     def _failed(self, event: Event, error: BaseException, sent: bool = False) -> None:
         """A handler raised. SystemExit is an exception of the event, as in Pyodide; KeyboardInterrupt ends the process."""
+        if isinstance(error, ImportError):
+            from . import loader
+
+            loader.explain_import(error)
         event.fail(error)
         if isinstance(error, KeyboardInterrupt):
             self._over(event, event.result() if sent else _client_result(event))

@@ -40,7 +40,8 @@ Worker to server:
     (HELLO, info)                         info: {"pid", "python": "3.11.7", "sdk": "1.9.5" or None}; sent once, when a LOAD
                                           can be taken; also after the modules of a preload list were imported
     (LOADED, info)                        info: {"handlers": ["fetch", "queue", "scheduled"], "modules": [names to preload
-                                          next time], "files": [user source files imported], "warnings": [text, ...]}
+                                          next time], "files": [user source files imported], "warnings": [text, ...],
+                                          "parity": [text, ...], what Cloudflare would refuse of what ran}
     (LOAD_FAILED, text, info)             text: the traceback, beginning at the user's frame; info as far as it is known
     (RESPONSE, event, status, headers, body, more)
                                           the answer to FETCH; more: True when CHUNK follows

@@ -21,6 +21,10 @@ _OWN = frozenset(
 )
 
 
+#: The project's python_modules, when there is one.
+_vendored = ""
+
+
 class LoadFailure(Exception):
     """The worker cannot be loaded, for a reason that is no exception of the user's code. The text says what to do."""
 
@@ -80,8 +84,13 @@ def load(spec: dict[str, Any]) -> ModuleType:
     os.chdir(root)
     folder, name = os.path.split(main)
     vendored = os.path.join(root, "python_modules")  # noqa: PTH118
+    global _vendored
+    _vendored = vendored if os.path.isdir(vendored) else ""  # noqa: PTH112
     _use_vendored_sdk(vendored)
     _set_path(folder, vendored)
+    from . import parity
+
+    parity.watch(root, spec.get("bundled") or ())
     if not os.path.isfile(main):  # noqa: PTH113
         raise LoadFailure(f"The entry point {outcome.shown(main)} does not exist")
     return _import_main(name.removesuffix(".py"), main)
@@ -108,6 +117,17 @@ def _set_path(folder: str, vendored: str) -> None:
         sys.path.append(vendored)
 
 
+def explain_import(error: BaseException) -> None:
+    """Add a note to an ImportError whose reason is a package in python_modules that is compiled for Pyodide."""
+    if not isinstance(error, ImportError) or not _vendored:
+        return
+    from . import parity
+
+    note = parity.emscripten_note(error, _vendored)
+    if note is not None and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
 def _import_main(name: str, main: str) -> ModuleType:
     """Import the file itself under its stem, whatever else may have that name (`queue.py` is a likely one)."""
     spec = importlib.util.spec_from_file_location(name, main)
@@ -124,6 +144,7 @@ def _import_main(name: str, main: str) -> ModuleType:
             sys.modules[name] = before
         if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "src":
             error.add_note(texts.SRC_PREFIX)
+        explain_import(error)
         raise
     return sys.modules.get(name, module)
 
@@ -146,9 +167,14 @@ def describe(
             files.add(filename)
         elif filename.startswith(_library_folders()):
             modules.append(name)
+    described: dict[str, Any] = {"modules": modules, "files": sorted(files)}
     if main is not None:
-        files.update(outcome.files_of(error), [os.path.abspath(main)])  # noqa: PTH100
-    return {"modules": modules, "files": sorted(files)}
+        described["files"] = sorted({*files, *outcome.files_of(error), os.path.abspath(main)})  # noqa: PTH100
+    else:
+        from . import parity
+
+        described["parity"] = parity.module_level_warnings(described["files"])
+    return described
 
 
 @lru_cache(1)

@@ -101,6 +101,19 @@ LEGACY_OFF = (
 )
 NO_DEFAULT = "{file}: {names}: the entrypoint that gets the events is the class named Default; there is none."
 NOTHING_EXPORTED = "{file} exports no handler: write `class Default(WorkerEntrypoint)` with fetch, queue or scheduled."
+ENTROPY_AT_IMPORT = (
+    "{where}: {what} runs while the module is imported, where Cloudflare has no entropy and raises an error. Call it inside "
+    "of a handler."
+)
+THREAD = "{where} starts a thread: Cloudflare raises RuntimeError: can't start new thread"
+NOT_BUNDLED = (
+    "{where} reads {file}, which is not part of the bundle: on Cloudflare it is not there. Bundled are *.py, *.txt, *.html, "
+    "*.sql, *.bin, and what `rules` in the config name"
+)
+EMSCRIPTEN = (
+    "python_modules/{package} is compiled for Pyodide (emscripten), which CPython cannot load. Install the package for the "
+    "interpreter that runs this Worker: {python} -m pip install {package}"
+)
 NOT_SERVED = "wpy does not serve the binding env.{name} ({kind}) yet{advice}"
 #: What to do instead, by the kind of a binding that is not served.
 INSTEAD = dict.fromkeys(
