@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from typing import Any
 
 from ..shims.js.arrays import Array, make_array
@@ -134,16 +136,28 @@ class R2Bucket(_Bodies):
 
     def _stream(self, number: int, first: bytes, length: int) -> ReadableStream:
         """A body that the server sends when it is asked to (session_calls.py, "read")."""
-        begun = [first] if first else []
+        send, begun, open_there = self._send, [first] if first else [], [number]
 
         async def pull() -> bytes:
-            return begun.pop() if begun else await self._send("", "read", (number,))
+            if begun:
+                return begun.pop()
+            data: bytes = await send("", "read", (number,))
+            if not data:
+                open_there.clear()
+            return data
 
         async def cancel(_reason: Any = None) -> None:
-            await self._send("", "unread", (number,))
+            open_there.clear()
+            await send("", "unread", (number,))
+
+        def dropped() -> None:
+            if open_there:  # code let go of an object whose body it did not read to its end
+                with contextlib.suppress(RuntimeError):  # no loop runs any more
+                    send("", "unread", (number,))
 
         stream = stream_from(pull, cancel)
         stream._length = length
+        weakref.finalize(stream, dropped).atexit = False
         return stream
 
 
