@@ -26,6 +26,7 @@ _GROUPS = {
     "kv": ("wrangler_py.cli.kv", "Local Workers KV: keys, in bulk, namespaces."),
     "d1": ("wrangler_py.cli.d1", "Local D1 databases: run SQL, migrations, export."),
     "r2": ("wrangler_py.cli.r2", "Local R2 buckets: put, get, delete, list objects."),
+    "workflows": ("wrangler_py.cli.workflows", "Local workflows: list, trigger, look, pause, resume, end."),
     "analytics-engine": (
         "wrangler_py.cli.small_bindings:analytics",
         "What Workers have written with writeDataPoint().",

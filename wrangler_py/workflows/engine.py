@@ -403,6 +403,13 @@ class WorkflowEngine:
         self._ended(live)
         live.emit("workflow.errored", error=message, name=name)
 
+    def fatal(self, live: LiveInstance, wire: Any) -> None:
+        """An instance cannot go on, whatever its code would do."""
+        self._errored(live, wire)
+        task = self._tasks.get(live)
+        if task is not None:
+            task.cancel()
+
     def _ended(self, live: LiveInstance) -> None:
         live.stop()
         self._live.pop((live.definition.name, live.record.id), None)

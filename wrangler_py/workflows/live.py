@@ -188,6 +188,13 @@ class LiveInstance:
         assert step is not None
         config = json.loads(step.config or "{}")
         if good:
+            if not values.storable(wire):
+                refused = values.error("WorkflowFatalError", limits.NOT_SERIALISABLE.format(name=name))
+                self._fail(key, name, count, refused)
+                self.file.end_attempt(seq, key, number, self._now(), (refused[1], refused[2]))
+                text = limits.NOT_SERIALISABLE_FATAL.format(name=name)
+                self._engine.fatal(self, values.error("WorkflowFatalError", text))
+                raise Superseded
             refused = self._refused(name, wire)
             if refused is None:
                 with self.file.transaction():
@@ -213,8 +220,6 @@ class LiveInstance:
     @staticmethod
     def _refused(name: str, wire: Any) -> Any:
         """The error of a result that cannot be kept, or None."""
-        if not values.storable(wire):
-            return values.error("Error", "WorkflowFatalError: " + limits.NOT_SERIALISABLE.format(name=name))
         if len(values.dump(wire)) > limits.MAX_VALUE_BYTES:
             return values.error("Error", "WorkflowFatalError: " + limits.STEP_TOO_LARGE.format(name=name))
         return None
@@ -280,7 +285,7 @@ class LiveInstance:
         if step.state == "done":
             return ("value", values.load(step.value))
         length_ms = json.loads(step.config or "{}").get("timeout", limits.EVENT_TIMEOUT_MS)
-        text = limits.TIMED_OUT.format(ms=f"{length_ms:g}" if length_ms < 1e15 else length_ms)
+        text = limits.TIMED_OUT.format(ms=int(length_ms) if length_ms == int(length_ms) else length_ms)
         return self._fail(key, name, count, values.error("Error", f"WorkflowTimeoutError: {text}"))
 
     # --- waiting --------------------------------------------------------------------------------------------------------

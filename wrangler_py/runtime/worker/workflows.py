@@ -145,9 +145,9 @@ async def run(
     if not callable(getattr(made, "run", None)):
         raise js_error("TypeError", "The Workflow class has no run() method.")
     step = WorkflowStep.new(exports, workflow, instance, token)
-    result = made.run(decode(args[0], exports), step)
+    result = unwrap(made.run(decode(args[0], exports), step))
     while hasattr(result, "__await__"):
-        result = await result
+        result = unwrap(await result)
     return result
 
 
@@ -221,7 +221,8 @@ class WorkflowStep(JsProxy):
         done, _ = await asyncio.wait({work}, timeout=timeout_ms / 1000)
         if not done:
             work.cancel()
-            text = f"WorkflowTimeoutError: Execution timed out after {timeout_ms:g}ms"
+            shown = int(timeout_ms) if timeout_ms == int(timeout_ms) else timeout_ms
+            text = f"WorkflowTimeoutError: Execution timed out after {shown}ms"
             return False, ("err", "Error", text, None, [])
         try:
             return True, encode(unwrap(work.result()), self._exports)
@@ -261,9 +262,9 @@ class WorkflowStep(JsProxy):
 
 
 async def _called(call: Callable[..., Any], context: Any) -> Any:
-    result = call(context)
+    result = unwrap(call(context))
     while hasattr(result, "__await__"):
-        result = await result
+        result = unwrap(await result)
     return result
 
 
