@@ -33,7 +33,7 @@ export function MonthCalendar() {
     const runs = days.get(key)?.runs ?? 0;
     const level = runs === 0 ? 0 : 1 + Math.round(3 * Math.sqrt(runs / most));
     cells.push(html`<button type="button" key=${key} class=${cls("day", "l" + level, key === today && "today", key === picked && "picked")} aria-pressed=${String(key === picked)} onClick=${() => setPicked(key === picked ? null : key)}>
-      <span>${d}<span class="only-read"> ${MONTHS[m - 1]}: </span></span><b>${runs ? (runs > 9999 ? Math.round(runs / 1000) + "k" : runs) : ""}<span class="only-read"> ${runs === 1 ? "run" : "runs"}</span></b>${clashing.has(key) && html`<i class="clash" title="Two crons in the same minute"><span aria-hidden="true">⧉</span><span class="only-read">, some in the same minute</span></i>`}
+      <span>${d}<span class="only-read"> ${MONTHS[m - 1]}: </span></span><b>${runs ? (runs > 9999 ? Math.round(runs / 1000) + "k" : runs) : ""}<span class="only-read"> ${runs === 1 ? "run" : "runs"}</span></b>${clashing.has(key) && html`<i class="clash" title="Two crons in the same minute"><${Icon} name="copy" size=${11} /><span class="only-read">, some in the same minute</span></i>`}
     </button>`);
   }
   const shown = picked && days.get(picked);

@@ -60,7 +60,7 @@ export function StatePath({ path, state, deadLetterQueue }) {
         const on = passed(name);
         const times = visits.get(name)?.length ?? 0;
         const step = visits.get(name)?.at(-1);
-        const below = step ? (step.untilMs ? `for ${span(step.untilMs - step.atMs)}` : clockTime(step.atMs)) : name === "dead" && !deadLetterQueue ? "no queue set" : on ? "passed" : "–";
+        const below = step ? (step.untilMs ? (step.untilMs > step.atMs ? `for ${span(step.untilMs - step.atMs)}` : "not at all") : clockTime(step.atMs)) : name === "dead" && !deadLetterQueue ? "no queue set" : on ? "passed" : "–";
         return html`<g class=${cls("place", "p-" + name, on && "on", name === current && "here")}>
           <rect x=${x} y=${y} width=${SIZE[0]} height=${SIZE[1]} rx="8" />
           <g transform=${`translate(${x + 11} ${y + 10})`}><${MiniShape} state=${name} /></g>

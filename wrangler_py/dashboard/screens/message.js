@@ -58,6 +58,8 @@ export default function Message({ parts }) {
   if (!m) {
     return html`<div class="page">${error ? html`<div class="empty"><strong>${error.message}</strong><a href=${href(["messages"])}>All messages</a></div>` : loading && html`<div class="soft">…</div>`}</div>`;
   }
+  // A dead letter is tried anew in its dead letter queue.
+  const elsewhere = (a) => a.queue && a.queue !== attempts[0].queue;
   const failing = attempts.length > 0 && attempts.at(-1).action && attempts.at(-1).action !== "ack";
   return html`<div class="page message">
     <div class="page-head">
@@ -78,9 +80,9 @@ export default function Message({ parts }) {
     <div class="msg-grid">
       <div class="stack">
         <section class="panel" aria-label="Attempts">
-          <header><h2>${attempts.length ? `Attempt ${attempts[shown].attempt} of ${attempts.length}` : "Not tried yet"}</h2><span class="grow"></span>
+          <header><h2>${attempts.length ? html`Attempt ${shown + 1} of ${attempts.length}${elsewhere(attempts[shown]) ? html` <span class="soft">in ${attempts[shown].queue}</span>` : ""}` : "Not tried yet"}</h2><span class="grow"></span>
             ${attempts.length > 1 && html`<div class="pager" role="group" aria-label="Attempts">${attempts.length > 12 ? html`<button type="button" class="btn small icon" aria-label="Attempt before" disabled=${shown === 0} onClick=${() => setAt(shown - 1)}><${Icon} name="left" size=${14} /></button><button type="button" class="btn small icon" aria-label="Next attempt" disabled=${shown === attempts.length - 1} onClick=${() => setAt(shown + 1)}><${Icon} name="rightward" size=${14} /></button>`
-              : attempts.map((a, i) => html`<button type="button" key=${i} class="btn small" aria-pressed=${String(i === shown)} aria-label=${`Attempt ${a.attempt}: ${a.action ?? "running"}`} onClick=${() => setAt(i)}><${Shape} state=${shapeOf(a)} />${a.attempt}</button>`)}</div>`}
+              : attempts.map((a, i) => html`<button type="button" key=${i} class="btn small" aria-pressed=${String(i === shown)} aria-label=${`Attempt ${i + 1}: ${a.action ?? "running"}${elsewhere(a) ? ` in ${a.queue}` : ""}`} title=${elsewhere(a) ? `in ${a.queue}` : undefined} onClick=${() => setAt(i)}><${Shape} state=${shapeOf(a)} />${i + 1}</button>`)}</div>`}
           </header>
           ${attempts.length ? html`<${Attempt} a=${attempts[shown]} before=${attempts[shown - 1]} m=${m} />` : html`<div class="empty"><span>${waitsWhy(m)}</span></div>`}
         </section>
@@ -123,6 +125,8 @@ function waitsWhy(m) {
 /** @param {{a: any, before: any, m: any}} props */
 function Attempt({ a, before, m }) {
   const trace = useMemo(() => a.traceback ?? (a.error?.includes("\n") ? a.error : null), [a]);
+  // The runtime prints what the handler raised; it stands above already.
+  const logs = (a.logs ?? []).filter((l) => l.text.trim() !== trace?.trim());
   return html`<div class="body stack">
     <div class=${cls("why", "w-" + shapeOf(a))}>
       <${Shape} state=${shapeOf(a)} size=${16} />
@@ -139,7 +143,7 @@ function Attempt({ a, before, m }) {
       ${a.action === "retry" && m.maxRetries != null && html`<span>${Math.max(0, m.maxRetries + 1 - a.attempt)} left</span>`}
     </div>
     ${trace ? html`<div><h3 class="bad">Traceback</h3><pre class="block wrap trace" tabindex="0">${trace}</pre></div>` : a.error && html`<pre class="block wrap trace" tabindex="0">${a.error}</pre>`}
-    ${a.logs?.length ? html`<div><h3>Logs</h3><ol class="loglines" tabindex="0" aria-label="Logs of this attempt">${a.logs.map((l) => html`<li class=${"l-" + l.level}><span class="soft mono">${exactTime(l.atMs)}</span><span class="mono">${l.text}</span></li>`)}</ol></div>` : html`<p class="soft small">It printed nothing.</p>`}
+    ${logs.length ? html`<div><h3>Logs</h3><ol class="loglines" tabindex="0" aria-label="Logs of this attempt">${logs.map((l) => html`<li class=${"l-" + l.level}><span class="soft mono">${exactTime(l.atMs)}</span><span class="mono">${l.text}</span></li>`)}</ol></div>` : html`<p class="soft small">It printed nothing.</p>`}
   </div>`;
 }
 

@@ -144,7 +144,7 @@ function NeedsYou({ o }) {
   const failures = o?.failures ?? [];
   const broken = (o?.workers ?? []).filter((w) => w.state === "broken");
   const advice = o?.advice ?? [];
-  const unheard = (o?.queues ?? []).filter((q) => !q.consumer && q.backlog > 0 && !advice.some((a) => a.queue === q.name));
+  const unheard = (o?.queues ?? []).filter((q) => !q.consumer && q.backlog > 0 && !q.deadLettersOf?.length && !advice.some((a) => a.queue === q.name));
   const late = (crons.data?.crons ?? []).filter((c) => c.missed > 0 || c.rejected);
   const dead = (o?.queues ?? []).filter((q) => q.deadLettersOf?.length && q.counts.dead > 0);
   const nothing = o && !failures.length && !broken.length && !advice.length && !unheard.length && !late.length && !dead.length && !o.record?.error;
@@ -165,7 +165,7 @@ function NeedsYou({ o }) {
       ${broken.map((w) => html`<article class="need" key=${"w" + w.name}><div class="row"><${Shape} state="dead" /><b class="grow cut">Worker ${w.name} could not be loaded</b></div><pre class="block wrap trace" tabindex="0">${w.error}</pre><p class="soft small">Save the file again once it is mended.</p></article>`)}
       ${failures.map((f, i) => html`<article key=${f.key} class=${cls("need", i === at && "cursor")}>
         <div class="row"><${Shape} state="dead" />
-          <a class="grow cut strong" href=${f.messageIds?.length ? href(["message", f.messageIds[0]]) : href(["crons"])}>${f.type}${f.message ? html`<span class="msg">: ${f.message}</span>` : ""}</a>
+          <a class="grow cut strong" href=${f.messageIds?.length ? href(["message", f.messageIds[0]]) : f.kind === "cron" ? href(["crons"]) : href(["logs"], { level: "error" })}>${f.type}${f.message ? html`<span class="msg">: ${f.message}</span>` : ""}</a>
           <b title="How often">×${count(f.count)}</b></div>
         <div class="row wrap small soft">
           ${f.where && html`<code>${f.where}</code>`}${(f.queues ?? []).map((q) => html`<a class="tag" href=${href(["queue", q])}>${q}</a>`)}${f.kind === "cron" && html`<span class="tag">cron</span>`}
@@ -176,6 +176,8 @@ function NeedsYou({ o }) {
           ${f.messageIds?.length > 0 && html`<a class="btn small" href=${href(["message", f.messageIds[0]])}>Open${f.messageIds.length > 1 ? " the latest" : ""}</a>
             <button type="button" class="btn small" disabled=${!!whyNot()} title=${whyNot()} onClick=${() => again(f)}><${Icon} name="replay" size=${14} />Replay with new code</button>
             <button type="button" class="btn small quiet icon" aria-label="Copy the replay as a command" onClick=${(event) => copyAs(event.currentTarget, replayCall({ ids: f.messageIds.slice(0, 1) }))}><${Icon} name="code" size=${14} /></button>`}
+          ${f.kind === "cron" && html`<a class="btn small" href=${href(["crons"])}>Open the crons</a>`}
+          ${!f.messageIds?.length && f.kind !== "cron" && html`<a class="btn small" href=${href(["logs"], { level: "error" })}>Open the logs</a>`}
         </div>
       </article>`)}
       ${dead.map((q) => html`<article class="need" key=${"d" + q.name}><div class="row"><${Shape} state="dead" /><a class="grow cut strong" href=${href(["queue", q.name], { tab: "dead" })}>${plural(q.counts.dead, "dead letter")} in ${q.name}</a></div>

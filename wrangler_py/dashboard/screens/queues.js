@@ -59,7 +59,8 @@ function QueueRow({ q }) {
     ]);
   return html`
     <div role="gridcell" class="q-name"><a class="strong cut" href=${href(["queue", q.name])} tabindex="-1">${q.name}</a>
-      ${q.paused && html`<span class="tag"><${Shape} state="paused" size=${10} />paused</span>`}</div>
+      ${q.paused && html`<span class="tag"><${Shape} state="paused" size=${10} />paused</span>`}
+      ${q.deadLettersOf?.length > 0 && html`<span class="soft small cut q-of">dead letters of ${q.deadLettersOf.join(", ")}</span>`}</div>
     <div role="gridcell" class="q-flow"><${Flow} q=${q} /></div>
     <div role="gridcell" class="q-use"><${Utilisation} q=${q} /></div>
     <div role="gridcell" class="q-spark">${q.spark && html`<${Spark} spark=${q.spark} />`}</div>
@@ -76,7 +77,7 @@ export function Flow({ q, big }) {
     <span class=${cls("node cut", !producers.length && "none")} title=${producers.join(", ")}>${producers.length ? producers[0] + (producers.length > 1 ? ` +${producers.length - 1}` : "") : "no producer"}</span>${arrow}
     <span class="node here cut" title=${q.name}>${big ? q.name : html`<${Icon} name="queues" size=${13} />`}</span>${arrow}
     ${q.consumer ? html`<span class="node cut" title=${q.consumer.worker || q.consumer.type}>${q.consumer.type === "http_pull" ? "HTTP pull" : q.consumer.worker}${q.consumer.session ? " (another session)" : ""}</span>` : html`<span class="node warn cut"><${Icon} name="warn" size=${13} />no consumer</span>`}
-    ${q.deadLetterQueue ? html`${arrow}<a class="node dlq cut" href=${href(["queue", q.deadLetterQueue])} tabindex=${big ? undefined : "-1"} title=${`Dead letters go to ${q.deadLetterQueue}`}><${Shape} state="dead" size=${10} />${q.deadLetterQueue}</a>` : q.deadLettersOf?.length ? html`<span class="soft small cut">holds the dead of ${q.deadLettersOf.join(", ")}</span>` : ""}
+    ${q.deadLetterQueue ? html`${arrow}<a class="node dlq cut" href=${href(["queue", q.deadLetterQueue])} tabindex=${big ? undefined : "-1"} title=${`Dead letters go to ${q.deadLetterQueue}`}><${Shape} state="dead" size=${10} />${q.deadLetterQueue}</a>` : big && q.deadLettersOf?.length ? html`<span class="soft small cut">holds the dead of ${q.deadLettersOf.join(", ")}</span>` : ""}
   </span>`;
 }
 

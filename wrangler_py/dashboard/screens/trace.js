@@ -25,10 +25,10 @@ export default function Trace({ parts }) {
   ]);
   if (!t) return html`<div class="page">${error && html`<div class="empty"><strong>${error.message}</strong><a href=${href(["traces"])}>All traces</a></div>`}</div>`;
   const failed = t.spans.filter((s) => s.status === "error").length;
-  const end = t.endMs ?? t.startMs;
+  const end = t.endMs ?? t.startMs; // of what still runs, the waterfall takes the latest that is known
   return html`<div class="page">
     <div class="page-head"><h1><a class="crumbs" href=${href(["traces"])}>Traces</a> <span class="crumbs">/</span> ${t.label}</h1>${failed ? html`<span class="state s-dead"><${Shape} state="dead" />${plural(failed, "failed span")}</span>` : ""}
-      <span class="soft small">${span(end - t.startMs)} · <${Ago} ms=${t.startMs} /> · <button type="button" class="link mono" title="Copy" onClick=${() => copy(id, "the id of the trace")}>${id.slice(0, 12)}</button></span></div>
+      <span class="soft small">${t.endMs === null ? "running" : span(t.endMs - t.startMs)} · <${Ago} ms=${t.startMs} /> · <button type="button" class="link mono" title="Copy" onClick=${() => copy(id, "the id of the trace")}>${id.slice(0, 12)}</button></span></div>
     <div class="panel"><${Waterfall} spans=${t.spans} startMs=${t.startMs} endMs=${end} picked=${one?.id ?? null} onPick=${setPicked} /></div>
     ${one && html`<${SpanDetail} s=${one} />`}
   </div>`;
