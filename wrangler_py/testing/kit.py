@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from wrangler_py.clock import ClockStopped, SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import Event, EventLog
+from wrangler_py.testing import folders
 from wrangler_py.testing.batches import TestBatch, make_batch
 from wrangler_py.testing.clock import TestClock
 from wrangler_py.testing.errors import HandlerHung, KitError, Leftovers
@@ -254,7 +253,7 @@ class Wpy:
         self._undo.append(lambda: loop.set_task_factory(before))
         helper.forget(self.config.workers[0].name)
         host.on_start, host.on_began, host.on_frame = self.calls.started, self.calls.began, self.calls.frame
-        self._folder = Path(tempfile.mkdtemp(prefix="wpy-test-"))
+        self._folder = folders.take()
         store = self._store = open_memory(self._folder)
         if self.restore is not None:
             self.restore(store, self._folder)
@@ -273,6 +272,10 @@ class Wpy:
             session=session,
         )
         self._emulator = emulator
+        if any(worker.language == "javascript" for worker in self.config.workers):
+            from wrangler_py.testing.javascript import listen
+
+            listen(emulator, host, self.calls)
         await emulator.load()
         for worker in emulator.workers.all():
             if worker.runtime.broken is not None:
@@ -325,7 +328,7 @@ class Wpy:
             self._store.close()
             self._store = None
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            folders.give_back(self._folder)
             self._folder = None
         self._project.put_back()
 

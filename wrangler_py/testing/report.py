@@ -38,6 +38,8 @@ def _line(event: Event) -> str | None:
     data, kind = event.data, event.kind
     if kind in _SILENT:
         return None
+    if kind == "worker.warned" and "--worker-clock" in data["text"]:
+        return None
     if kind == "worker.printed":
         return _at(event, f"{data['worker']}: {data['event']}: " if data["event"] else f"{data['worker']}: ") + _cut(
             data["text"]

@@ -11,3 +11,4 @@ async def test_jobs_are_done_after_the_batch_timeout(wpy):
     await wpy.worker.fetch("/", json={"text": "hello"})
     await wpy.clock.advance("5s")
     assert wpy.queues["{{name}}-jobs"].acked == 1
+    assert "job hello, attempt 1" in wpy.logs
