@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from ..loop import Hub
 
 
 async def awaited(result: Any) -> Any:
     while hasattr(result, "__await__"):
         result = await result
     return result
+
+
+async def on_hub(hub: Hub, work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the process's own loop, whichever face of it (a test runner's) the caller runs on."""
+    loop = asyncio.get_running_loop()
+    task = hub.create_task(work)
+    if loop is hub:
+        return await task
+    outcome = loop.create_future()
+
+    def copy(done: asyncio.Task[Any]) -> None:
+        if outcome.done():
+            return
+        if done.cancelled():
+            outcome.cancel()
+        elif (error := done.exception()) is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(done.result())
+
+    task.add_done_callback(copy)
+    return await outcome
 
 
 def relaxed(method: Callable[..., Any], *args: Any) -> Any:

@@ -20,7 +20,7 @@ from ..shims.js.promise import as_exception, js_async
 from ..shims.js.request import Request
 from ..shims.js.response import Response, received_response
 from . import limits
-from .calls import awaited, from_rpc, to_rpc
+from .calls import awaited, from_rpc, on_hub, to_rpc
 from .ids import DurableObjectId, IdFactory
 from .instance import ObjectInstance
 
@@ -52,7 +52,9 @@ class Source:
     async def here(self) -> Objects | None:
         """The objects of this process, if the class is this worker's and it has them."""
         objects = self._objects() if self.worker is None else None
-        return objects if objects is not None and await objects.here() else None
+        if objects is None:
+            return None
+        return objects if await on_hub(objects.hub, objects.here()) else None
 
 
 class DurableObjectNamespace(JsProxy):
@@ -160,7 +162,7 @@ class DurableObjectStub(Remote, JsCallable):
         objects = await self._source.here()
         if objects is None:
             return await remote_invoke(exports, self._source.worker, self._target, path, wire)
-        good, result = await reply(objects, exports, self._target, path, wire)
+        good, result = await on_hub(objects.hub, reply(objects, exports, self._target, path, wire))
         try:
             return exports.result((good, result))
         except Exception as error:
@@ -180,7 +182,7 @@ class DurableObjectStub(Remote, JsCallable):
         if objects is None:
             return await remote_fetch(exports, self._source.worker, self._target, request, None)
         try:
-            return await self._fetch_here(objects, request)
+            return await on_hub(objects.hub, self._fetch_here(objects, request))
         except Exception as error:
             text = outcome.format_exception(error).rstrip("\n")
             made = as_exception(decode(encode_error(error, text), exports))
