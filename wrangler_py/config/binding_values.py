@@ -136,8 +136,12 @@ def _text(entry: dict[str, Any], key: str) -> str:
 
 
 def _first(entry: dict[str, Any], *keys: str) -> str:
-    """The first of these fields that holds a text."""
-    return next(value for key in keys if isinstance(value := entry.get(key), str) and value)
+    """The first of these fields that holds a text. Raises TypeError where none does."""
+    for key in keys:
+        value = entry.get(key)
+        if isinstance(value, str) and value:
+            return value
+    raise TypeError(keys[-1])
 
 
 READERS: dict[str, Callable[[dict[str, Any], Path, Mapping[str, str]], Any]] = {
