@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wrangler_py.testing.http import OutboundHttp
     from wrangler_py.testing.ledger import Ledger
     from wrangler_py.testing.logs import Logs
+    from wrangler_py.testing.objects import Objects
     from wrangler_py.testing.project import Project
     from wrangler_py.testing.queues import Queues
     from wrangler_py.testing.state import TestState
@@ -137,6 +138,13 @@ class Wpy:
         from wrangler_py.testing.crons import Crons
 
         return self._part("crons", lambda: Crons(self))
+
+    @property
+    def objects(self) -> Objects:
+        """The Durable Objects: `wpy.objects["COUNTER"].by_name("ann")`."""
+        from wrangler_py.testing.objects import Objects
+
+        return self._part("objects", lambda: Objects(self))
 
     @property
     def http(self) -> OutboundHttp:
@@ -447,6 +455,17 @@ class Wpy:
             f"{'; '.join(running) or '?'}. Something that it awaits never comes: look at that line, or give it longer with "
             "`wpy_timeout = SECONDS` in pytest's settings or @pytest.mark.wpy(timeout=SECONDS)."
         )
+
+    async def as_event(self, worker: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run something as if a handler of a worker did it: by the test's clock, able to block, its tasks kept apart."""
+        from wrangler_py.runtime.worker import logs
+        from wrangler_py.runtime.worker.context import Event as WorkerEvent
+
+        process = self._runtime(worker).process
+        assert process is not None and self._host is not None
+        context = process.frames_context.copy()
+        context.run(logs.current_event.set, WorkerEvent(next(self._host.numbers)))
+        return await asyncio.get_running_loop().create_task(make(), context=context)
 
     async def _sleeps(self) -> bool:
         """Whether nothing goes on until the clock is moved, and an event waits for that."""

@@ -150,6 +150,10 @@ class WorkerHandle:
         finally:
             call.close()
 
+    async def alarm(self, binding: str, name: str) -> str:
+        """Call the `alarm()` of a Durable Object that has one, now; the outcome ("ok", "failed", ...)."""
+        return await self._wpy.objects[binding].by_name(name).run_alarm()
+
     def _only_queue(self) -> str:
         queues = [consumer.queue for consumer in self.config.consumers]
         if len(queues) != 1:

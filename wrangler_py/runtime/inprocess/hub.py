@@ -174,6 +174,23 @@ class LoopHub:
         """The loop's own time."""
         return self._time()
 
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        """A timer of the worker side's own upkeep, which goes by real time."""
+        return type(self.loop).call_at(self.loop, self._time() + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        """As `call_later`."""
+        return type(self.loop).call_at(self.loop, when, callback, *args, context=context)
+
+    def _sleep(self, seconds: Any, /) -> None:
+        """`time.sleep`, which inside of an event waits for the clock and lets everything else go on."""
+        if not (isinstance(seconds, int | float) and seconds > 0 and self._in_event() and self.may_block):
+            self._real_sleep(seconds)
+            return
+        done: asyncio.Future[None] = self.loop.create_future()
+        self._call_later(seconds, _set_done, done)
+        self.block_on(done)
+
     @property
     def on_exit(self) -> Callable[[BaseException], None]:
         return self._exit
@@ -273,7 +290,8 @@ class LoopHub:
         worker_loop._hub = self  # type: ignore[assignment]
         asyncio.run = asyncio.runners.run = worker_loop._run
         asyncio.Runner.run = worker_loop._runner_run  # type: ignore[method-assign]
-        time.sleep = worker_loop._sleep
+        self._real_sleep = sleep
+        time.sleep = self._sleep
         self._thread = threading.get_ident()
 
         def undo() -> None:
@@ -342,6 +360,11 @@ class LoopHub:
             self._handler(loop, details)
         else:
             loop.default_exception_handler(details)
+
+
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _nothing() -> None:

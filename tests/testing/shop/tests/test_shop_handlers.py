@@ -1,5 +1,6 @@
 """Handlers called one by one."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import entry
@@ -90,6 +91,24 @@ async def test_a_handler_that_never_returns_is_named(wpy):
 
 async def test_rpc_methods_are_called_like_methods(wpy):
     assert await wpy.worker.call("add", 2, 3) == 5
+
+
+async def test_the_alarm_of_a_durable_object_waits_for_the_clock_or_is_called(wpy):
+    counter = wpy.objects["COUNTER"].by_name("ann")
+    assert await counter.call("add", 2) == 2 and await counter.call("add", 3) == 5
+    assert counter.alarm is None and str(wpy.clock) == "2026-01-01T00:00:00Z"
+    assert await counter.evict() is True and await counter.call("add", 0) == 5
+    await counter.call("remind", 60_000)
+    assert wpy.objects["COUNTER"].alarms == {"ann": datetime(2026, 1, 1, 0, 1, tzinfo=UTC)}
+    await wpy.clock.advance("59s")
+    assert ledger.notes == []
+    await wpy.clock.advance("1s")
+    assert ledger.notes == ["alarm"] and counter.alarm is None
+    await counter.call("remind", 60_000)
+    assert await wpy.worker.alarm("COUNTER", "ann") == "ok"
+    assert ledger.notes == ["alarm", "alarm"]
+    with pytest.raises(KitError, match='the object "bob" has no alarm'):
+        await wpy.worker.alarm("COUNTER", "bob")
 
 
 async def test_limits_can_be_asserted(wpy):
