@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dev_server import DevServer
 from session_project import Project
+from websockets.sync.client import connect
 
 INSIDE = Path(__file__).parent / "inside"
 CONFIG = """
@@ -89,6 +90,8 @@ CODE = """
     class Default(WorkerEntrypoint):
         async def fetch(self, request):
             name = request.url.rsplit("/", 1)[1]
+            if name == "socket":
+                return await self.env.OTHER.getByName("far").fetch(request.js_object)
             running = asyncio.events._get_running_loop()
             output = io.StringIO()
             try:
@@ -108,6 +111,7 @@ SIBLING_CONFIG = """
     new_sqlite_classes = ["Other"]
 """
 SIBLING = """
+    from js import WebSocketPair
     from workers import DurableObject, Response, WorkerEntrypoint
     class Other(DurableObject):
         async def hello(self, name):
@@ -115,7 +119,15 @@ SIBLING = """
         async def call(self, function):
             return await function(7)
         async def fetch(self, request):
+            if request.headers.get("upgrade"):
+                client, server = WebSocketPair.new().object_values()
+                self.ctx.acceptWebSocket(server)
+                return Response(None, status=101, web_socket=client)
             return Response("fetched /" + request.url.rsplit("/", 1)[1])
+        async def webSocketMessage(self, ws, message):
+            ws.send(f"{self.ctx.id.name} got {message}")
+        async def webSocketClose(self, ws, code, reason, clean):
+            print("far closed", code, reason)
     class Default(WorkerEntrypoint):
         async def fetch(self, request):
             return Response("sibling")
@@ -140,3 +152,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 def test_suite(server: DevServer, name: str) -> None:
     code, _, output = server.get(f"/{name}").text.partition("\n")
     assert code == "0", output
+
+
+def test_a_socket_of_a_siblings_object(server: DevServer) -> None:
+    with connect(server.url.replace("http", "ws", 1) + "/socket", open_timeout=10) as socket:
+        socket.send("hello")
+        assert socket.recv(5) == "far got hello"
+        socket.close(4002, "enough")
+    server.wait_for("far closed 4002 enough")

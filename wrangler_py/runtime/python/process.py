@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.base import StreamBroken
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
-from wrangler_py.runtime.python.sockets import WorkerSocket
+from wrangler_py.runtime.python.sockets import AdoptedSocket, WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.worker import frames
 
@@ -136,7 +136,9 @@ class WorkerProcess(asyncio.Protocol):
         #: Done when another process has taken its place.
         self.superseded: asyncio.Future[None] = loop.create_future()
         #: WebSockets that it has handed to clients, by the number of the event.
-        self.sockets: dict[int, WorkerSocket] = {}
+        self.sockets: dict[int, WorkerSocket | AdoptedSocket] = {}
+        #: Those of other Workers that it was handed.
+        self.adopted: list[AdoptedSocket] = []
 
     @property
     def pid(self) -> int:

@@ -47,6 +47,7 @@ from wrangler_py.runtime.python.process import (
     WorkerProcess,
 )
 from wrangler_py.runtime.python.runs import WorkflowRun
+from wrangler_py.runtime.python.sockets import WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
 from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.worker import frames
@@ -323,7 +324,8 @@ class PythonRuntime:
             process.cancel(number)
             raise
         stream = process.stream(number, event) if streamed else None
-        return FetchResponse(status, headers, first, stream, process.sockets.get(number))
+        socket = process.sockets.get(number)
+        return FetchResponse(status, headers, first, stream, socket if isinstance(socket, WorkerSocket) else None)
 
     async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
         """See Runtime.invoke."""

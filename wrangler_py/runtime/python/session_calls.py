@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from wrangler_py.runtime.base import FetchRequest, RemoteError, Target, WorkerError
 from wrangler_py.runtime.python.process import WorkerProcess
+from wrangler_py.runtime.python.sockets import adopt
 from wrangler_py.runtime.services import NoAnswer, Services, wire_error
 from wrangler_py.runtime.worker import frames
 
@@ -58,7 +60,6 @@ class SessionCalls:
         self._tasks: set[asyncio.Task[None]] = set()
         self._methods: dict[str, Callable[..., Awaitable[Any]]] = {
             "invoke": self._invoke,
-            "fetch": self._fetch,
             "rpc": self._stub,
             "retain": self._retain,
             "release": self._release,
@@ -69,6 +70,8 @@ class SessionCalls:
     def call(self, process: WorkerProcess, call: int, method: str, args: tuple[Any, ...]) -> None:
         """Answer a call when its work is done."""
         handler = self._methods.get(method) or self._services.calls.get(method)
+        if method == "fetch":
+            handler = partial(self._fetch, process)
         if handler is None:
             process.send(frames.THROW, call, "TypeError", f"the session has no call {method!r}")
             return
@@ -114,6 +117,7 @@ class SessionCalls:
 
     async def _fetch(
         self,
+        process: WorkerProcess,
         worker: str | None,
         target: Target,
         method: str,
@@ -129,4 +133,5 @@ class SessionCalls:
         except (RemoteError, WorkerError) as error:
             return False, wire_error(error)
         stream = 0 if response.stream is None else self._streams.add(response.stream)
-        return True, response.status, response.headers, response.body, stream
+        socket = 0 if response.socket is None else adopt(process, response.socket)
+        return True, response.status, response.headers, response.body, stream, socket

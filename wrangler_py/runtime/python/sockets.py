@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from wrangler_py.runtime.base import SocketClosed
+from wrangler_py.runtime.base import SocketClosed, SocketLink
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.python.process import WorkerProcess
@@ -68,3 +68,41 @@ class WorkerSocket:
     def _done(self) -> None:
         if self._told_close and self._heard_close:
             self._process.sockets.pop(self._number, None)
+
+
+class AdoptedSocket:
+    """A WebSocket of another Worker, in the hands of `process`, which called that one's `fetch()`."""
+
+    def __init__(self, process: WorkerProcess, number: int, link: SocketLink) -> None:
+        self._process = process
+        self._number = number
+        self._link = link
+        self._pump = asyncio.get_running_loop().create_task(self._carry())
+
+    async def _carry(self) -> None:
+        async for message in self._link.messages():
+            if isinstance(message, SocketClosed):
+                self._process.send_socket(self._number, "close", message.code, message.reason, True)
+            else:
+                self._process.send_socket(self._number, "message", message)
+
+    def received(self, kind: str, args: tuple[Any, ...]) -> None:
+        """SOCKET from the process that holds it."""
+        if kind == "message":
+            self._link.send(args[0])
+        else:
+            self._link.close(args[0], args[1], clean=True)
+
+    def lost(self) -> None:
+        """That process is gone."""
+        self._link.close(1006, "", clean=False)
+        self._pump.cancel()
+
+
+def adopt(process: WorkerProcess, link: SocketLink) -> int:
+    """Hand another Worker's WebSocket to a process: the number that it has there, below 0 (those of events are above)."""
+    number = -1 - len(process.adopted)
+    socket = AdoptedSocket(process, number, link)
+    process.adopted.append(socket)
+    process.sockets[number] = socket
+    return number

@@ -323,6 +323,7 @@ class Dispatcher:
             from .rpc import Exports
 
             self._exports = Exports(self.call, self._origin)
+            self._exports.sockets = self._socket_links
         return self._exports
 
     def _resolve(self, target: tuple[Any, ...], event: Event) -> Any:

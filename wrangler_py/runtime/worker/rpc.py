@@ -40,6 +40,8 @@ class Exports:
         self._call = call
         self.origin = origin
         self._next = 0
+        #: WebSockets that travel through the server (socket_links.SocketLinks).
+        self.sockets: Callable[[], Any] | None = None
         self._kept: dict[int, Any] = {}
         #: How many stubs others hold of each number.
         self._holders: dict[int, int] = {}
@@ -369,6 +371,8 @@ async def remote_fetch(
     if status in NULL_BODY or (not stream and not first and outgoing.method == "HEAD"):
         content = None
     made = received_response(status, "", make_headers(headers), content, outgoing.url, hops > 0)
+    if len(reply) > 5 and reply[5] and exports.sockets is not None:
+        made._web_socket = exports.sockets().adopt(reply[5])
     if signal is not None and isinstance(content, ReadableStream):
         signal._followers.append(content._set_error)
     return made

@@ -22,7 +22,7 @@ class SocketLinks:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._links: dict[int, ServerLink] = {}
+        self._links: dict[int, ServerLink | RemoteEnd] = {}
 
     def check(self, socket: WebSocket, headers: list[tuple[str, str]]) -> None:
         """Raises JavaScript's error for a socket that cannot be an answer to a request with these headers."""
@@ -38,6 +38,12 @@ class SocketLinks:
         link = self._links[number] = ServerLink(self, number, socket)
         socket._forwards = True
         socket._take(link.forward)
+
+    def adopt(self, number: int) -> WebSocket:
+        """A socket of another Worker, which a REPLY gave the number of: to be accepted, or returned to a client."""
+        socket = WebSocket._make()
+        self._links[number] = socket._end = RemoteEnd(self, number, socket)
+        return socket
 
     def on_frame(self, frame: tuple[Any, ...]) -> None:
         """SOCKET from the server: the client has sent something, or is gone."""
@@ -82,3 +88,22 @@ class ServerLink:
     def _done(self) -> None:
         if self._closed_here and self._closed_there:
             self._links.forget(self._number)
+
+
+class RemoteEnd:
+    """The other end of a socket that belongs to another Worker."""
+
+    def __init__(self, links: SocketLinks, number: int, socket: WebSocket) -> None:
+        self._links = links
+        self._number = number
+        self._socket = socket
+
+    def from_client(self, kind: str, args: list[Any]) -> None:
+        """What the other Worker does with its end."""
+        self._socket._receive(kind, *args)
+        if kind == "close":
+            self._links.forget(self._number)
+
+    def _receive(self, kind: str, *args: Any) -> None:
+        """What is done here (shims/js/websocket.py, End)."""
+        self._links.send(self._number, kind, *(args[:2] if kind == "close" else args))
