@@ -256,11 +256,16 @@ def test_durable_objects_keep_what_they_have_through_reload_and_restart(js: JsPr
     server.wait_for('Reloaded worker "edge"')
     assert server.get("/").json() == [2, 2]
     # Code that does not start costs nothing of what serves, although the two may not run side by side.
-    js.worker("throw new Error('never'); export default {};", config)
+    js.worker(code + "\nthrow new Error('never');", config)
+    server.wait_for("Uncaught Error: never")
     server.wait_for("The version before it goes on serving")
     assert server.get("/").json() == [3, 3]
-    server.stop()
     js.worker(code, config)
+    server.wait_for('Reloaded worker "edge"', count=2)
+    second = js.start()
+    second.wait_for(rf"Another `wpy dev` session \(process {server.pid}\) runs Durable Objects on this state folder")
+    second.stop()
+    server.stop()
     assert js.start().get("/").json() == [4, 4]
     assert list((js.state / "do-workerd").iterdir())
 

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
@@ -28,7 +28,7 @@ from wrangler_py.runtime.workerd import adapters, locate
 from wrangler_py.runtime.workerd.adapters import Backends
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
 from wrangler_py.runtime.workerd.bundle import build
-from wrangler_py.runtime.workerd.folders import temporary_folder
+from wrangler_py.runtime.workerd.folders import FolderInUse, lock_folder, temporary_folder
 from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFailed
 from wrangler_py.runtime.workerd.locate import Binary
 from wrangler_py.runtime.workerd.logs import Line
@@ -83,6 +83,8 @@ class WorkerdHost:
         self._errors: dict[str, str] = {}
         self._crashes: list[float] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: Held while the Durable Objects on disk are ours.
+        self._lock: IO[str] | None = None
 
     # Loading ------------------------------------------------------------------------------------------------------
 
@@ -185,7 +187,11 @@ class WorkerdHost:
         if alone and self.current is not None:
             await self._try_out(workers)
             await self._until_quiet(self.current)
-        generation = self._generation(workers, in_memory=False)
+        try:
+            generation = self._generation(workers, in_memory=False)
+        except FolderInUse as error:
+            users = [worker.config.name for worker in workers if durable_classes(worker.config)]
+            raise StartFailed(str(error), dict.fromkeys(users, str(error))) from None
         await generation.start(self._command(inspected=True))
         port = generation.ports.get("inspector")
         if port is not None:
@@ -235,6 +241,8 @@ class WorkerdHost:
         if not in_memory and any(durable_classes(worker.config) for worker in workers):
             durable = self._state.resolve() / DURABLE_FOLDER
             durable.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                self._lock = lock_folder(durable)
         extra = os.environ.get("NODE_EXTRA_CA_CERTS")  # as in wrangler
         certificates = [Path(extra)] if extra and Path(extra).is_file() else []
         tagged = self.options.inspector_port is None
@@ -381,6 +389,8 @@ class WorkerdHost:
         for generation in generations:
             with contextlib.suppress(ProcessLookupError):
                 await generation.end("the session is ending")
+        if self._lock is not None:
+            self._lock.close()
         if self._loopback is not None:
             await self._loopback.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
