@@ -60,6 +60,14 @@ class Default(WorkerEntrypoint):
 """
 HTML = "<img src=x onerror='window.pwned=1'><script>window.pwned=2</script><b>bold</b>"
 DEEP = 20_000
+JSON_TEXTS = [
+    '{"a": [1, {"b": null}], "": "", "a b": [[], {}]}',
+    '"\\u00e9\\n\\"\\\\/"',
+    "  [true , false,null ]\n",
+    "-12.5e-3",
+    '{"same": 1, "other": [{"deep": [[[1]]]}]}',
+]
+NO_JSON = ("", "[1,]", "{,}", "{'a': 1}", "01", "[1] 2", '{"a" 1}', '"\n"', "[", '{"a":', "nul", "NaN", '"\\x"')
 SCREENS = (
     "#/",
     "#/queues",
@@ -198,6 +206,19 @@ def test_bodies_are_shown_as_they_are(session: DevServer, open_page: Open) -> No
     page.page.wait_for_function("() => document.querySelector('main pre')?.textContent.length === 127990")
     page.go(f"#/message/{binary['id']}")
     page.sees("00 ff fe 01", within=".jtree")
+    # The page's own reader of JSON takes what JSON is, refuses what is none, and changes no digit.
+    read = """async texts => {
+      const { parseExact, printExact } = await import('/cdn-cgi/wpy/exact_json.js');
+      return texts.map((text) => { try { return printExact(parseExact(text)); } catch { return null; } });
+    }"""
+    for text, shown in zip(JSON_TEXTS, page.page.evaluate(read, JSON_TEXTS), strict=True):
+        assert shown is not None and json.loads(shown) == json.loads(text), text
+    assert page.page.evaluate(read, ["1.50e+3", "-0", "12345678901234567890.10"]) == [
+        "1.50e+3",
+        "-0",
+        "12345678901234567890.10",
+    ]
+    assert page.page.evaluate(read, list(NO_JSON)) == [None] * len(NO_JSON)
 
 
 def test_fifty_thousand_messages_and_ten_thousand_queues(session: DevServer, open_page: Open) -> None:

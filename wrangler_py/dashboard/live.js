@@ -2,14 +2,14 @@
  * What is going on in the session, kept fresh: the link to it (server-sent events), its clock, the overview, and queries
  * that are asked again when something has happened that concerns them.
  *
- * A busy session changes thousands of times a second; a query waits at least `GAP_MS` between two askings, and six times
+ * A busy session changes thousands of times a second; a query waits at least `GAP_MS` between two askings, and ten times
  * as long as the last answer took, so that the page costs the session little however large the answer is.
  */
 import { EVENTS, get, renewToken } from "./api.js";
 import { cell, useEffect, useRef, useState } from "./ui.js";
 
 const GAP_MS = 400;
-const COST = 6;
+const COST = 10;
 const BACK_MS = [500, 1000, 2000, 3000];
 
 /** "live", "connecting", "gone" (the session does not answer) or "paused" (by the person, or the tab is hidden). */

@@ -3,7 +3,7 @@
 /** @typedef {{label: string, insert: string, hint: string}} Suggestion */
 
 const STATES = ["ready", "delayed", "in_flight", "retrying", "dead", "acked", "dropped", "discarded", "purged", "expired"];
-const OUTCOMES = ["acked", "retried", "dead", "dropped"];
+const OUTCOMES = ["acked", "dead", "dropped", "discarded", "expired"];
 const QUALIFIERS = [
   ["queue:", "in this queue"],
   ["state:", "ready, delayed, dead, ..."],
@@ -44,9 +44,12 @@ export function suggest(text, at, known) {
   let list = [];
   if (colon >= 0) {
     const name = bare.slice(0, colon);
-    const value = bare.slice(colon + 1).replace(/^"/, "").toLowerCase();
+    const typed = bare.slice(colon + 1).replace(/^"/, "");
+    // Of `state:dead,ret` the last one is being typed.
+    const kept = name === "state" ? typed.slice(0, typed.lastIndexOf(",") + 1) : "";
+    const value = typed.slice(kept.length).toLowerCase();
     const values = name === "queue" ? known.queues : name === "state" ? STATES : name === "outcome" ? OUTCOMES : name === "attempts" ? [">1", "1", "2", ">=3"] : name.startsWith("body.") ? [...(known.paths.get(name.slice(5)) ?? [])] : [];
-    list = values.filter((v) => v.toLowerCase().includes(value) && v.toLowerCase() !== value).map((v) => [`${minus}${name}:${quote(v)} `, ""]);
+    list = values.filter((v) => v.toLowerCase().includes(value) && v.toLowerCase() !== value).map((v) => [`${minus}${name}:${kept}${quote(v)} `, ""]);
   } else if (bare.startsWith("body.")) {
     const begun = bare.slice(5);
     list = [...known.paths.keys()].filter((p) => p.startsWith(begun)).map((p) => [`${minus}body.${p}:`, "in the bodies below"]);
@@ -83,11 +86,13 @@ export function pathsIn(previews) {
   return paths;
 }
 
-/** Whether the query says the same without regard to order and spaces. @param {string} q @param {string} part */
-export const has = (q, part) => q.split(/\s+/).includes(part);
+/** The states that the query asks for. @param {string} q */
+export const statesIn = (q) => q.split(/\s+/).flatMap((part) => (part.startsWith("state:") ? part.slice(6).split(",") : []));
 
-/** Put a part into the query, or take it out. @param {string} q @param {string} part */
-export function togglePart(q, part) {
-  const parts = q.split(/\s+/).filter(Boolean);
-  return (parts.includes(part) ? parts.filter((p) => p !== part) : [...parts.filter((p) => p.split(":")[0] !== part.split(":")[0]), part]).join(" ");
+/** Ask for a state too, or no longer. @param {string} q @param {string} state */
+export function toggleState(q, state) {
+  const wanted = statesIn(q);
+  const next = wanted.includes(state) ? wanted.filter((s) => s !== state) : [...wanted, state];
+  const rest = q.split(/\s+/).filter((part) => part && !part.startsWith("state:"));
+  return [...rest, next.length ? `state:${next.join(",")}` : ""].filter(Boolean).join(" ");
 }

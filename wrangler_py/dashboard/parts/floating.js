@@ -18,7 +18,8 @@ export function openDialog(view) {
 export function closeDialog() {
   const open = dialog.get();
   dialog.set(null);
-  if (open?.back instanceof HTMLElement && open.back.isConnected) open.back.focus({ preventScroll: true });
+  // Once it is gone: what is behind an open dialog cannot take the focus.
+  setTimeout(() => open?.back instanceof HTMLElement && open.back.isConnected && !dialog.get() && open.back.focus({ preventScroll: true }));
 }
 
 export function DialogHost() {

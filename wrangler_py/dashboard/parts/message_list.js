@@ -6,7 +6,7 @@ import { usePages } from "../paging.js";
 import { useKeys } from "../keys.js";
 import { href, navigate } from "../router.js";
 import { bytes, count, plural } from "../format.js";
-import { pathsIn, togglePart } from "../query.js";
+import { pathsIn, statesIn, toggleState } from "../query.js";
 import { copyAs, discard, discardCall, redrive, redriveCall, replay, replayCall, retryCall, retryNow, whyNot } from "../actions.js";
 import { Icon, Shape, State, STATE_WORDS } from "./icons.js";
 import { openMenu } from "./floating.js";
@@ -165,7 +165,7 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
             <button type="button" class="btn small quiet icon" aria-label="Select nothing" onClick=${clear}><${Icon} name="x" size=${14} /></button>
           </div>`
         : html`<${SearchBox} value=${q} onChange=${onSearch} known=${known} placeholder=${slim ? "Search" : "Search: text, body.user.id:42, state:dead, attempts:>1, error:Timeout"} error=${list.error?.message} />
-          ${!slim && !dead && html`<div class="row filters" role="group" aria-label="States">${FILTERS.map((s) => html`<button type="button" key=${s} class="btn small quiet" aria-pressed=${String(q.split(/\s+/).includes(`state:${s}`))} onClick=${() => onSearch(togglePart(q, `state:${s}`))}><${Shape} state=${s} />${STATE_WORDS[s]}</button>`)}</div>`}`}
+          ${!slim && !dead && html`<div class="row filters" role="group" aria-label="States">${FILTERS.map((s) => html`<button type="button" key=${s} class="btn small quiet" aria-pressed=${String(statesIn(q).includes(s))} onClick=${() => onSearch(toggleState(q, s))}><${Shape} state=${s} />${STATE_WORDS[s]}</button>`)}</div>`}`}
     </div>
     ${list.error && html`<div class="note bad">${list.error.message}</div>`}
     <div class="panel mlist-panel">
