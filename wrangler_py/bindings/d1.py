@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -48,6 +48,14 @@ class D1Result:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+class _State(NamedTuple):
+    """What a statement may change: rows changed so far, size in bytes, version of the schema."""
+
+    changes: int
+    size: int
+    schema: int
+
+
 @dataclass(slots=True)
 class _Counts:
     rows_read: int = 0
@@ -70,6 +78,7 @@ class D1Database(Closing):
             connection.set_busy_timeout(limits.BUSY_TIMEOUT_MS)
             for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "trusted_schema = OFF"):
                 connection.execute(f"PRAGMA {pragma}")
+            self._page_size = self._pragma("page_size")
             d1_rules.set_limits(connection)
             connection.authorizer = self._authorizer
             connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._profiled, id="d1")
@@ -88,8 +97,13 @@ class D1Database(Closing):
             statements = [statement for statement in statements if not is_blank(statement[0])]
         if not statements:
             raise D1Error(d1_rules.NO_STATEMENTS)
+        results = []
         with self._transaction([sql for sql, _ in statements]):
-            return [self._run(sql, parameters) for sql, parameters in statements]
+            state = self._state()
+            for sql, parameters in statements:
+                result, state = self._run(sql, parameters, state)
+                results.append(result)
+        return results
 
     def execute_script(self, sql: str) -> list[D1Result]:
         """Run each statement of a text in one transaction, for the command line. Raises D1Error."""
@@ -112,7 +126,7 @@ class D1Database(Closing):
     def size(self) -> int:
         """The size of the database in bytes."""
         with self._own_work():
-            return self._pragma("page_count") * self._pragma("page_size")
+            return self._pragma("page_count") * self._page_size
 
     def dump(self) -> bytes:
         """The database as one SQLite file."""
@@ -131,14 +145,13 @@ class D1Database(Closing):
             seen = self._pragma("data_version")
         return f"{self._opened & 0xFFFFFFFF:08x}-{changes & 0xFFFFFFFF:08x}-{seen & 0xFFFFFFFF:08x}-{'0' * 32}"
 
-    def _run(self, sql: str, parameters: Sequence[Value]) -> D1Result:
+    def _run(self, sql: str, parameters: Sequence[Value], before: _State) -> tuple[D1Result, _State]:
         if is_blank(sql):
             raise D1Error(d1_rules.NO_STATEMENTS)
         sql = _unicode(sql)
         if len(sql.encode("utf-8", "surrogatepass")) > limits.D1_MAX_SQL_BYTES:
             raise D1Error("statement too long: SQLITE_TOOBIG")
         started = time.perf_counter()
-        changes, size, schema = self._state()
         counts = _Counts()
         columns: tuple[str, ...] = ()
         rows: Rows = []
@@ -147,18 +160,18 @@ class D1Database(Closing):
             raise D1Error(d1_rules.ONLY_COMMENTS)
         for i, part in enumerate(parts):
             columns, rows = self._run_one(part, parameters if i == len(parts) - 1 else (), counts)
-        changes_after, size_after, schema_after = self._state()
+        after = self._state()
         meta = {
             "served_by": "wpy",
             "duration": round((time.perf_counter() - started) * 1000, 3),
-            "changes": changes_after - changes,
+            "changes": after.changes - before.changes,
             "last_row_id": self._connection.last_insert_rowid(),
-            "changed_db": (changes_after, size_after, schema_after) != (changes, size, schema),
-            "size_after": size_after,
+            "changed_db": after != before,
+            "size_after": after.size,
             "rows_read": counts.rows_read,
             "rows_written": counts.rows_written,
         }
-        return D1Result(columns, rows, meta)
+        return D1Result(columns, rows, meta), after
 
     def _run_one(self, sql: str, parameters: Sequence[Value], counts: _Counts) -> tuple[tuple[str, ...], Rows]:
         self._authorizer.begin()
@@ -217,16 +230,14 @@ class D1Database(Closing):
 
     # Counting -----------------------------------------------------------------------------------------------------
 
-    def _state(self) -> tuple[int, int, int]:
-        """Changes so far, size in bytes, version of the schema."""
+    def _state(self) -> _State:
         with self._own_work():
-            changes = self._connection.total_changes()
-            size = self._pragma("page_count") * self._pragma("page_size")
-            schema = self._pragma("schema_version")
-        if schema != self._schema_version:
-            self._schema_version = schema
+            size = self._pragma("page_count") * self._page_size
+            state = _State(self._connection.total_changes(), size, self._pragma("schema_version"))
+        if state.schema != self._schema_version:
+            self._schema_version = state.schema
             self._indexes.clear()
-        return changes, size, schema
+        return state
 
     def _pragma(self, name: str) -> int:
         return int(self._connection.pragma(name))
