@@ -38,6 +38,8 @@ class Dispatcher:
         self._time: tuple[Any, ...] = ()
         self._clock: Any = None
         self._calls: dict[int, asyncio.Future] = {}
+        #: Calls whose answers may take days: a workflow's step that sleeps. Nothing is on the way for them.
+        self._long_calls: dict[int, asyncio.Future] = {}
         self._next_call = 0
         #: Request bodies that are still coming, and answers that are still going, by event.
         self._bodies: dict[int, Any] = {}
@@ -446,18 +448,19 @@ class Dispatcher:
     def call(self, binding: str, method: str, args: tuple[Any, ...]) -> asyncio.Future:
         """Ask the server for something of `env.<binding>`; the future of its REPLY."""
         self._next_call = number = self._next_call + 1
-        future = self._calls[number] = asyncio.Future(loop=asyncio.get_running_loop())
+        calls = self._long_calls if method == "step" and not binding else self._calls
+        future = calls[number] = asyncio.Future(loop=asyncio.get_running_loop())
         event = logs.current_event.get()
         self._connection.send(frames.CALL, number, 0 if event is None else event.id, binding, method, args)
         return future
 
     def _reply(self, frame: tuple[Any, ...]) -> None:
-        future = self._calls.pop(frame[1], None)
+        future = self._calls.pop(frame[1], None) or self._long_calls.pop(frame[1], None)
         if future is not None and not future.done():
             future.set_result(frame[2])
 
     def _throw(self, frame: tuple[Any, ...]) -> None:
-        future = self._calls.pop(frame[1], None)
+        future = self._calls.pop(frame[1], None) or self._long_calls.pop(frame[1], None)
         if future is not None and not future.done():
             future.set_exception(js_error(frame[2], frame[3]))
 
