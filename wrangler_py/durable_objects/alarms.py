@@ -149,19 +149,21 @@ class AlarmScheduler:
     async def _run_in_span(self, alarm: Alarm) -> AlarmOutcome:
         tried_ms = alarm.time_ms
         started = time.perf_counter()
-        self._emit("alarm.started", alarm, retry=alarm.failures)
-        outcome = await self._workers.run(alarm)
+        span = Span("alarm", f"alarm {alarm.class_name} {alarm.name or alarm.id[:8]}")
+        self._emit("alarm.started", alarm, retry=alarm.failures, span=span)
+        with within(span):
+            outcome = await self._workers.run(alarm)
         ms = round((time.perf_counter() - started) * 1000)
         alarm.running = False
         if self._closed:
             return outcome
         if outcome.outcome == "failed":
-            await self._failed(alarm, outcome.error or "")
+            await self._failed(alarm, outcome.error or "", ms, span)
             return outcome
         if outcome.outcome == "ok":
-            self._emit("alarm.finished", alarm, retry=alarm.failures, ms=ms)
+            self._emit("alarm.finished", alarm, retry=alarm.failures, ms=ms, span=span)
         elif outcome.outcome == "replaced":
-            self._emit("alarm.failed", alarm, retry=alarm.failures, error=outcome.error)
+            self._emit("alarm.failed", alarm, retry=alarm.failures, error=outcome.error, ms=ms, span=span)
         if alarm.time_ms in (tried_ms, -1):
             self._forget(alarm)
         else:
@@ -169,16 +171,16 @@ class AlarmScheduler:
             self._plan(alarm)
         return outcome
 
-    async def _failed(self, alarm: Alarm, error: str) -> None:
+    async def _failed(self, alarm: Alarm, error: str, ms: int, span: Span) -> None:
         alarm.failures += 1
         if alarm.failures <= limits.MAX_RETRIES:
             delay_s = limits.retry_delay_s(alarm.failures)
             alarm.due_ms = self._clock.now_ms() + round(delay_s * 1000)
             self._plan(alarm)
-            self._emit("alarm.retrying", alarm, retry=alarm.failures, delay_s=delay_s, error=error)
+            self._emit("alarm.retrying", alarm, retry=alarm.failures, delay_s=delay_s, error=error, ms=ms, span=span)
             return
         self._forget(alarm)
-        self._emit("alarm.gave_up", alarm, retries=limits.MAX_RETRIES, error=error)
+        self._emit("alarm.gave_up", alarm, retries=limits.MAX_RETRIES, error=error, ms=ms, span=span)
         await self._workers.drop(alarm)
 
     def _forget(self, alarm: Alarm) -> None:
