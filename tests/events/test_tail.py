@@ -49,9 +49,14 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def test_the_record_outlives_kill_9_and_restarts_and_tail_shows_the_past(project: Project):
+    assert project.wpy("queues", "send", "q", '"early"').code == 0, "before there is a session"
     server = project.start()
-    server.post("/", json="first")
     server.wait_for(r"QUEUE q 1/1")
+    early = server.get("/cdn-cgi/wpy/api/messages?q=early").json()["rows"][0]
+    assert (early["state"], early["traceId"]) == ("acked", early["id"])
+    assert server.get(f"/cdn-cgi/wpy/api/messages/{early['id']}").json()["attempts"][0]["action"] == "ack"
+    server.post("/", json="first")
+    server.wait_for(r"QUEUE q 1/1", count=2)
     time.sleep(0.5)  # real: what is younger than the recorder's gathering is lost by kill -9, as documented
     os.kill(server.pid, signal.SIGKILL)
     server.wait_exit()
@@ -61,13 +66,13 @@ def test_the_record_outlives_kill_9_and_restarts_and_tail_shows_the_past(project
     second.stop()
     events = [json.loads(line) for line in project.wpy("tail", "--no-follow", "-n", "1000", "--json").lines]
     sent = [event for event in events if event["kind"] == "message.sent"]
-    assert len(sent) == 2 and [e["seq"] for e in events] == sorted({e["seq"] for e in events})
+    assert len(sent) == 3 and [e["seq"] for e in events] == sorted({e["seq"] for e in events})
     (retried,) = [
         json.loads(line)
         for line in project.wpy("tail", "--no-follow", "-n", "1000", "--outcome", "retried", "--json").lines
     ]
     assert retried["messages"][0] == {
-        "id": sent[1]["data"]["ids"][0],
+        "id": sent[2]["data"]["ids"][0],
         "attempt": 1,
         "action": "retry",
         "reason": "retry()",
@@ -82,7 +87,7 @@ def test_the_record_outlives_kill_9_and_restarts_and_tail_shows_the_past(project
     exported = project.folder / "events.jsonl"
     assert project.wpy("events", "export", str(exported)).code == 0
     counts = project.wpy("events", "import", str(exported), "--persist-to", "other", "--json").json
-    assert counts["message"] == 2 and counts["event"] == len(events)
+    assert counts["message"] == 3 and counts["event"] == len(events)
     again = project.wpy("events", "import", str(exported), "--persist-to", "other", "--json").json
     assert again == {"event": 0, "message": 0, "run": 0}
     there = project.wpy("tail", "--no-follow", "-n", "1000", "--json", "--persist-to", "other").lines

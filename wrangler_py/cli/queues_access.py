@@ -19,6 +19,7 @@ from wrangler_py.cli.session_client import SessionClient
 from wrangler_py.cli.state import Project, reading, writing
 from wrangler_py.clock import Clock, SessionClock, SystemClock
 from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.recorder import Notebook
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord
@@ -87,6 +88,7 @@ class Queues:
         self.clock = session_clock(store, queue)
         self.events = EventLog(self.clock)
         self.events.subscribe(self._happened)
+        self._notebook = Notebook(store.path.parent, self.events)
         #: What the rooms announced, in order.
         self.announced: list[Event] = []
         self.broker = Broker(store, self.clock, self.events, _NO_SESSION)
@@ -97,7 +99,8 @@ class Queues:
         self._told_s = 0.0
 
     def _happened(self, event: Event) -> None:
-        self.announced.append(event)
+        if event.kind != "message.sent":  # of which there may be a hundred thousand
+            self.announced.append(event)
 
     def record(self, name: str) -> QueueRecord:
         """A queue that exists; one that only the config names is created. Raises sqlite3.Error, StateError."""
@@ -125,6 +128,7 @@ class Queues:
         in any case."""
         if not self._touched or (not now and time.monotonic() - self._told_s < _SPACING_S):
             return
+        self._notebook.write()  # first: what a session does with these messages is recorded at once
         touched, self._touched = sorted(self._touched), set()
         # Looked up every time: one that has started meanwhile may have looked at the queue before the commit.
         for session in living_sessions(self.store):
@@ -149,6 +153,7 @@ class Queues:
         try:
             self.tell(now=True)
         finally:
+            self._notebook.write()
             for client in self._clients.values():
                 client.close()
             if "_runner" in self.__dict__:

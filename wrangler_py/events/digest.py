@@ -70,26 +70,27 @@ class Digest:
         for key, message, due_ms in zip(data["ids"], data["messages"], data["ready"], strict=True):
             body, content_type, delay, source, replayed_from = message
             origin = bytes.fromhex(replayed_from) if replayed_from else None
-            own = self._traces_of([origin]).pop() if origin else trace or key.hex()
+            own = self._known([origin]).get(origin, origin.hex()) if origin else trace or key.hex()
             self._new_traces[key] = own
             rows.items.append(
                 (key, queue, at, at, due_ms, content_type, len(body), source, delay, own, parent, origin, body)
             )
 
     def _purged(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:
-        rows.removed.append(("queue", "purged", at, "the queue was purged", data["queue"], at))
+        rows.removed.append(("purged", at, "the queue was purged", data["queue"], at))
 
     def _expired(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:
-        for key in data.get("ids", ()):
-            rows.removed.append(("id", "expired", at, "outlived the queue's retention period", key, None))
+        if "before_ms" in data:
+            reason = "outlived the queue's retention period"
+            rows.removed.append(("expired", at, reason, data["queue"], data["before_ms"]))
 
     def _discarded(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:
         for key in data["ids"]:
-            rows.removed.append(("id", "discarded", at, "discarded by hand", bytes.fromhex(key), None))
+            rows.marked.append(("discarded", at, "discarded by hand", bytes.fromhex(key)))
 
     def _restored(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:
         for key in data["ids"]:
-            rows.removed.append(("id", None, None, None, bytes.fromhex(key), None))
+            rows.marked.append((None, None, None, bytes.fromhex(key)))
 
     def _redriven(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:
         queue = data["queue"]
@@ -102,14 +103,22 @@ class Digest:
     def _batch_started(self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None) -> None:
         if span is None:
             return
-        messages = data["messages"]
-        traces = self._traces_of([bytes.fromhex(message_id) for message_id, _ in messages])
+        messages, queue = data["messages"], data["queue"]
+        known = self._known([bytes.fromhex(message[0]) for message in messages])
+        for message_id, attempts, sent_ms, content_type, size in messages:
+            key = bytes.fromhex(message_id)
+            if key not in known:  # it was sent while nobody recorded, or its sender has not written it down yet
+                known[key] = self._new_traces[key] = message_id
+                entered_ms = sent_ms if attempts == 1 else at
+                row = (key, queue, sent_ms, entered_ms, entered_ms, content_type, size, "worker", None, message_id)
+                rows.items.append((*row, None, None, None))
+        traces = set(known.values())
         trace = traces.pop() if len(traces) == 1 else span[1]
         self._batch_traces[span[0]] = trace
         if len(self._batch_traces) > _MOST_BATCHES:
             del self._batch_traces[next(iter(self._batch_traces))]
         given = (span[0], None, trace, "batch", span[4], data["worker"], data["queue"], at)
-        rows.runs.append((*given, json.dumps(messages), "{}"))
+        rows.runs.append((*given, json.dumps([message[:2] for message in messages]), "{}"))
 
     def _batch_finished(
         self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None
@@ -146,13 +155,13 @@ class Digest:
             found = trace if row is None else str(row[0])
         return found
 
-    def _traces_of(self, keys: Sequence[bytes]) -> set[str]:
-        """The traces of messages; one of which nothing is known has its id for a trace."""
+    def _known(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """The traces of those of the messages that the record knows."""
         known = {key: trace for key in keys if (trace := self._new_traces.get(key)) is not None}
         unknown = [key for key in keys if key not in known]
         if unknown:
             known |= self._connection.execute(_TRACES.format(marks=", ".join("?" * len(unknown))), unknown)
-        return {known.get(key) or key.hex() for key in keys}
+        return known
 
     # Other runs ---------------------------------------------------------------------------------------------------
 
@@ -251,6 +260,7 @@ _SPECIAL: dict[str, _Special] = {
     "message.restored": Digest._restored,
     "message.redriven": Digest._redriven,
     "queue.purged": Digest._purged,
+    "queue.deleted": Digest._purged,
     "batch.started": Digest._batch_started,
     "batch.finished": Digest._batch_finished,
     "pull.settled": Digest._pull_settled,

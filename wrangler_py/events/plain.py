@@ -70,7 +70,8 @@ def _sent(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _begun(data: dict[str, Any]) -> dict[str, Any]:
-    return {**data, "messages": [(m.id, m.attempts) for m in data["messages"]]}
+    given = [(m.id, m.attempts, m.timestamp_ms, m.content_type, len(m.body)) for m in data["messages"]]
+    return {**data, "messages": given}
 
 
 def _finished(data: dict[str, Any]) -> dict[str, Any]:

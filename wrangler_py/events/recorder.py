@@ -70,9 +70,12 @@ class RecordState:
     error: str | None = None
 
 
+#: Events that a command gathers before it writes them.
+_NOTES = 500
 #: Told by `batch.finished` too, with more.
 _TOLD_TWICE = frozenset({"message.retried", "message.dead_lettered", "message.dropped", "message.released"})
 _STOP = object()
+_PACKED = "SELECT 1 FROM pack LIMIT 1"
 
 
 class Recorder:
@@ -216,7 +219,7 @@ class Recorder:
         connection.execute("BEGIN IMMEDIATE")
         try:
             first = tables.last_seq(connection) + 1
-            if self.state.behind or _many(events):
+            if self.state.behind or _many(events) or connection.execute(_PACKED).fetchone() is not None:
                 packs.put_aside(connection, events, first)
                 self.state.behind = True
             else:
@@ -240,10 +243,8 @@ class Recorder:
 
     def _unpack(self, count: int | None) -> None:
         """Put up to `count` packs (None: all) in their places."""
-        if not self.state.behind:
-            return
         try:
-            connection = self._connect()
+            connection = self._connect()  # another session or a command may have put something aside, too
             while count is None or count > 0:
                 assert self._digest is not None
                 if not packs.unpack_one(connection, self._digest):
@@ -258,7 +259,7 @@ class Recorder:
             connection = tables.connect(self.path)
             self._connection = connection
             self._digest = Digest(connection, self._roots())
-            self.state.behind = connection.execute("SELECT 1 FROM pack LIMIT 1").fetchone() is not None
+            self.state.behind = connection.execute(_PACKED).fetchone() is not None
         return self._connection
 
     def _disconnect(self) -> None:
@@ -289,6 +290,36 @@ class Recorder:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: the session has ended
             self._loop.call_soon_threadsafe(callback, value)
+
+
+class Notebook:
+    """What a command does beside the sessions, written down at once: for those who have no event loop to spare."""
+
+    def __init__(self, folder: Path, events: EventLog) -> None:
+        self._path = folder / tables.FILE_NAME
+        self._events: list[Event] = []
+        events.subscribe(self._seen)
+
+    def _seen(self, event: Event) -> None:
+        if event.kind not in _TOLD_TWICE:
+            self._events.append(event)
+            if len(self._events) >= _NOTES:
+                self.write()
+
+    def write(self) -> None:
+        """Write what was seen. A record that cannot be written is left alone: the next session says what is wrong with it."""
+        events, self._events = self._events, []
+        if not events:
+            return
+        with contextlib.suppress(sqlite3.Error, tables.Unusable):
+            connection = tables.connect(self._path)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                found = plain(events)
+                packs.put_aside(connection, found, tables.last_seq(connection) + 1)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
 
 
 def _many(events: list[Plain]) -> bool:

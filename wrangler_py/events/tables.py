@@ -65,7 +65,12 @@ ITEM = (
 )
 RUN = ("span", "parent", "trace", "kind", "label", "worker", "queue", "started_ms", "messages", "detail")
 
-_INSERT_ITEM = f"INSERT OR IGNORE INTO item ({', '.join(ITEM)}) VALUES "
+#: A message may be seen in a batch before its sender, another process, has written it down.
+_INSERT_ITEM = f"""
+    INSERT INTO item ({", ".join(ITEM)}) VALUES {{values}} ON CONFLICT (id) DO UPDATE SET
+        body = excluded.body, content_type = excluded.content_type, size = excluded.size, source = excluded.source,
+        delay = excluded.delay, replayed_from = excluded.replayed_from WHERE body IS NULL AND excluded.body IS NOT NULL
+"""
 _INSERT_EVENT = f"INSERT OR IGNORE INTO event (seq, {', '.join(EVENT)}) VALUES "
 _INSERT_RUN = f"INSERT OR IGNORE INTO run ({', '.join(RUN)}) VALUES "
 #: A row of `settled`: (attempts, state, queue, entered_ms, due_ms, ended_ms, died_in, reason, site, error, span, id); what is
@@ -81,7 +86,7 @@ _END_RUN = """
     UPDATE run SET ended_ms = ?, ms = ?, outcome = ?, error = ?, traceback = coalesce(?, traceback), site = ?,
         messages = coalesce(?, messages), detail = json_patch(detail, ?) WHERE span = ?
 """
-_END_ITEMS = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE queue = ? AND state IS NULL AND sent_ms <= ?"
+_END_ITEMS = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE queue = ? AND state IS NULL AND entered_ms <= ?"
 _END_ITEM = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE id = ?"
 _LAST_SEQ = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(last_seq) FROM pack), 0))"
 
@@ -96,8 +101,10 @@ class Rows:
     settled: list[tuple[Any, ...]] = field(default_factory=list)
     #: (ended_ms, ms, outcome, error, traceback, site, messages, detail, span)
     ended: list[tuple[Any, ...]] = field(default_factory=list)
-    #: ("queue" or "id", state, ended_ms, reason, queue name or id, sent before)
+    #: (state, ended_ms, reason, queue, entered before or at)
     removed: list[tuple[Any, ...]] = field(default_factory=list)
+    #: (state, ended_ms, reason, id)
+    marked: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class Unusable(Exception):
@@ -138,18 +145,17 @@ def last_seq(connection: sqlite3.Connection) -> int:
 
 def apply(connection: sqlite3.Connection, rows: Rows, first_seq: int) -> None:
     """Put rows in their places, in the transaction of the caller. Events are numbered from `first_seq`."""
-    _insert(connection, _INSERT_ITEM, rows.items)
+    for values, parameters in _chunks(rows.items):
+        connection.execute(_INSERT_ITEM.format(values=values), parameters)
     _insert(connection, _INSERT_RUN, rows.runs)
     for once_each in _each_once(rows.settled):
         for values, parameters in _chunks(once_each):
             connection.execute(_SETTLE.format(values=values), parameters)
     for row in rows.ended:
         connection.execute(_END_RUN, row)
-    for by, state, ended_ms, reason, which, before_ms in rows.removed:
-        if by == "queue":
-            connection.execute(_END_ITEMS, (state, ended_ms, reason, which, before_ms))
-        else:
-            connection.execute(_END_ITEM, (state, ended_ms, reason, which))
+    for row in rows.removed:
+        connection.execute(_END_ITEMS, row)
+    connection.executemany(_END_ITEM, rows.marked)
     _insert(connection, _INSERT_EVENT, [(seq, *row) for seq, row in enumerate(rows.events, first_seq)])
 
 

@@ -323,7 +323,9 @@ class Broker:
 
     def _say_expired(self, queue: str, count: int) -> None:
         if count:
-            self._events.emit("message.expired", queue=queue, count=count)
+            record = tables.find_queue(self._store, queue)
+            kept_ms = 0 if record is None else record.message_retention_period * 1000
+            self._events.emit("message.expired", queue=queue, count=count, before_ms=self._clock.now_ms() - kept_ms)
 
     async def mend_future(self) -> dict[str, int]:
         """Bring messages back that came in the future: the wall clock was set back, and they would wait until it has
