@@ -223,6 +223,8 @@ class _Sending:
                 )
             except sqlite3.Error as problem:
                 raise CommandError(explain_error(problem, queues.store.path)) from problem
+            ids = [bytes.fromhex(one) for one in stored.ids]
+            queues.events.emit("message.sent", queue=self._queue, ids=ids, messages=messages, ready=stored.ready)
             sent.count += len(messages)
             sent.size += sum(len(message.body) for message in messages)
             sent.ids += stored.ids[: _MOST_IDS - len(sent.ids)]

@@ -70,8 +70,8 @@ class RecordState:
     error: str | None = None
 
 
-#: Events that a command gathers before it writes them.
-_NOTES = 500
+#: Bytes of events that a command gathers before it writes them.
+_NOTES_BYTES = 4 << 20
 #: Told by `batch.finished` too, with more.
 _TOLD_TWICE = frozenset({"message.retried", "message.dead_lettered", "message.dropped", "message.released"})
 _STOP = object()
@@ -298,17 +298,21 @@ class Notebook:
     def __init__(self, folder: Path, events: EventLog) -> None:
         self._path = folder / tables.FILE_NAME
         self._events: list[Event] = []
+        self._bytes = 0
         events.subscribe(self._seen)
 
     def _seen(self, event: Event) -> None:
         if event.kind not in _TOLD_TWICE:
             self._events.append(event)
-            if len(self._events) >= _NOTES:
+            self._bytes += (
+                sum(len(m.body) + 100 for m in event.data["messages"]) if event.kind == "message.sent" else 100
+            )
+            if self._bytes >= _NOTES_BYTES:
                 self.write()
 
     def write(self) -> None:
         """Write what was seen. A record that cannot be written is left alone: the next session says what is wrong with it."""
-        events, self._events = self._events, []
+        events, self._events, self._bytes = self._events, [], 0
         if not events:
             return
         with contextlib.suppress(sqlite3.Error, tables.Unusable):

@@ -24,6 +24,8 @@ class Stored:
     ids: Sequence[str]
     #: The backlog of the queue with them in it.
     metrics: QueueMetrics
+    #: When each is ready (ms).
+    ready: Sequence[int] = ()
 
 
 def store_messages(
@@ -48,6 +50,7 @@ def store_messages(
             raise limits.QueueSendError(limits.QUEUE_NOT_FOUND, f"Queue {queue} does not exist")
         new = incoming(messages, delay_seconds, record.delivery_delay, now_ms)
         tables.append(connection, record.id, now_ms, new)
-        return Stored([message.id.hex() for message in new], tables.metrics(connection, queue))
+        ids, ready = [message.id.hex() for message in new], [message.visible_ms for message in new]
+        return Stored(ids, tables.metrics(connection, queue), ready)
 
     return store.write(operation)
