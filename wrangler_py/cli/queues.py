@@ -20,11 +20,14 @@ from wrangler_py.cli.queues_options import JsonOption, NameArgument
 from wrangler_py.cli.queues_redrive import redrive
 from wrangler_py.cli.queues_send import send
 from wrangler_py.cli.queues_show import queue_objects, show_queue
+from wrangler_py.cli.queues_subscriptions import app as subscription_group
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
 from wrangler_py.queues import limits, tables
 
 #: What stands in place of a record's fields while the queue exists in the config only.
 _NOT_YET = "-"
+#: Queues on a page, as wrangler asks for them (wrangler 4.86, `queues list`: 20 a page, Cloudflare's default).
+_PER_PAGE = 20
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -72,6 +75,10 @@ def create(
 
 @app.command("list")
 def list_(
+    page: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", min=1, help=f"Only this page of {_PER_PAGE} queues; all unless given."),
+    ] = None,
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
@@ -87,10 +94,16 @@ def list_(
         with reading(project.folder) as store:
             inventory = take_inventory(store, project.workers)
             objects = queue_objects(store, inventory, project) if json else []
+        if page is not None:
+            part = slice((page - 1) * _PER_PAGE, page * _PER_PAGE)
+            objects = objects[part]
+            inventory = Inventory(dict(list(inventory.queues.items())[part]))
         if json:
             result_json(objects)
         elif inventory.queues:
             _print_list(inventory)
+        elif page is not None and page > 1:
+            result(f"There is no page {page}: `wpy queues list` shows all queues.")
         else:
             result(texts.no_queues(project.folder))
 
@@ -155,6 +168,7 @@ def _print_list(inventory: Inventory) -> None:
 
 
 app.add_typer(consumer_group, name="consumer")
+app.add_typer(subscription_group, name="subscription")
 for _name, _command in (
     ("update", update),
     ("delete", delete),

@@ -15,8 +15,8 @@ message became ready.)
 
 Concurrency: `max_concurrency` bounds the running invocations. It starts at one and is looked at after each batch, as
 production does: a failed invocation scales down, a further full batch that waits scales up; retries that the handler
-asked for are not failures. On one machine a further invocation helps only where handlers wait for something: while they
-keep the worker's core busy it stays as it is, because another one would only stand in the way of the requests.
+asked for are not failures. On one machine many invocations help only where handlers wait for something: while they keep
+the worker's core busy there are two, one that runs and one on its way, because more would only stand in the way of requests.
 
 A batch is settled in the transaction that claims the next one.
 """
@@ -47,8 +47,9 @@ _READ_AGAIN_S = 1.0
 #: How long to wait after an invocation was cut off though this session goes on: its worker is ending or starting. Real
 #: seconds, too. The messages are ready again at once, and would be claimed over and over.
 _CUT_OFF_S = 0.05
-#: With handlers that keep the worker's core busy for this share of their time, no further invocation is started.
+#: With handlers that keep the worker's core busy for this share of their time, so many invocations are all that help.
 _BUSY = 0.9
+_BUSY_CAP = 2
 
 
 class QueueConsumer:
@@ -318,7 +319,9 @@ class QueueConsumer:
         now = self._clock.now_ms()
         ready = sum(1 for moment in waiting if moment <= now)
         busy = outcome.busy is not None and outcome.busy >= _BUSY
-        if outcome.outcome != "ok" or not ready or busy:
+        if outcome.outcome != "ok" or not ready:
             self._target = max(1, self._target - 1)
         elif ready >= self.settings.max_batch_size:
             self._target = min(self._cap, self._target + 1)
+        if busy:
+            self._target = min(self._target, _BUSY_CAP)
