@@ -92,7 +92,7 @@ def _serve(hub, link, dont_write: bool) -> NoReturn:
 
 #: What the first event will need.
 _JS = ("headers", "streams", "blob", "url", "body", "request", "response", "abort", "jsjson", "dates", "objects")
-_LATER = (*(f"shims.js.{name}" for name in _JS), "parity", "handlers", "env")
+_LATER = (*(f"shims.js.{name}" for name in _JS), "parity", "handlers", "env", "events", "rpc")
 
 
 def _import_rest(hub, names: list[str], dont_write: bool) -> None:

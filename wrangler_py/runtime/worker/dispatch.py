@@ -366,8 +366,9 @@ class Dispatcher:
                 raise
         else:
             result = event.result() | result
-        self._connection.send(frames.RETURNED, event.id, result)
-        await event.idle()
+        if event.waits:
+            self._connection.send(frames.RETURNED, event.id, result)
+            await event.idle()
         self._over(event, result)
 
     async def _run_queue(self, event: Event, frame: tuple[Any, ...]) -> None:
@@ -387,8 +388,8 @@ class Dispatcher:
         took = time.perf_counter() - began
         busy = {"busy": 1 - (self._hub.idle_s - idle) / took if took > 0 else 1.0}
         result = event.result() | settlement.result() | busy
-        self._connection.send(frames.RETURNED, event.id, result)
         if event.waits:
+            self._connection.send(frames.RETURNED, event.id, result)
             settlement.closed = not self._keep_waiting
             await event.idle()
             if self._keep_waiting:
@@ -413,8 +414,9 @@ class Dispatcher:
         def result() -> dict[str, Any]:
             return event.result() | {"no_retry": controller._no_retry, "handler": has_handler}
 
-        self._connection.send(frames.RETURNED, event.id, result())
-        await event.idle()
+        if event.waits:
+            self._connection.send(frames.RETURNED, event.id, result())
+            await event.idle()
         self._over(event, result())
 
     def _failed(self, event: Event, error: BaseException, sent: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -117,11 +118,30 @@ def _service(binding: dict[str, Any], exports: Callable[[], Any]) -> Any:
     return Fetcher.new(exports(), binding["service"], target)
 
 
-def make_exports(names: Iterable[str], exports: Callable[[], Any]) -> JsObject:
-    """`ctx.exports`: this Worker's own entrypoints as bindings, the default one under the name "default"."""
-    from .rpc import Fetcher
+class WorkerExports(JsObject):
+    """`ctx.exports`: this Worker's own entrypoints as bindings, made when asked for; the default one is "default"."""
+
+    __slots__ = ()
+    _js_name = "Object"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        made = self._props.get(name)
+        if made is None:
+            raise AttributeError(name)
+        return made()
+
+
+def make_exports(names: Iterable[str], exports: Callable[[], Any]) -> WorkerExports:
+    """The exports of a Worker with these entrypoints."""
 
     def bind(name: str) -> Any:
+        from .rpc import Fetcher
+
         return Fetcher.new(exports(), None, ("entrypoint", name, None))
 
-    return make_object({"default" if name == "Default" else name: bind(name) for name in names})
+    made = WorkerExports.__new__(WorkerExports)
+    makers = {"default" if name == "Default" else name: partial(bind, name) for name in names}
+    object.__setattr__(made, "_props", makers)
+    return made

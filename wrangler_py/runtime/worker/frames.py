@@ -48,7 +48,8 @@ Worker to server:
     (CHUNK, event, chunk, more[, whole])  whole: False with the last one when the stream failed or was cancelled; what came
                                           before is then not all, and the client must not take it for that
     (RETURNED, event, result)             the handler itself is finished (its waitUntil work, and the rest of a streamed
-                                          answer, may go on). result: a dict, see RESULT below
+                                          answer, may go on). result: a dict, see RESULT below. Left out for a queue,
+                                          scheduled or RPC event that ends with its handler
     (DONE, event, result)                 the event is over, waitUntil work included. Exactly one for every event, the last
                                           frame of it.
     (LOG, event, level, text)             one or more whole lines the worker printed, newlines between them and none at
