@@ -193,6 +193,28 @@ def test_errors_are_carried(session: DevServer) -> None:
     assert 'Worker "other" has no entrypoint named "Nobody". It exports: Admin, Default' in no_entry
 
 
+def test_errors_keep_their_name_from_2026_04_21(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    path = project.config('services = [{ binding = "SELF", service = "app", entrypoint = "Broken" }]\n')
+    path.write_text(path.read_text().replace("2026-03-01", "2026-04-21"))
+    project.code(
+        """
+        from workers import Response, WorkerEntrypoint
+        class Broken(WorkerEntrypoint):
+            async def fails(self):
+                raise ValueError("remote trouble")
+        class Default(WorkerEntrypoint):
+            async def fetch(self, request):
+                try:
+                    await self.env.SELF.fails()
+                except Exception as error:
+                    return Response.json([error.name, error.message.splitlines()[-1], error.remote])
+        """
+    )
+    with project.server() as server:
+        assert server.get("/").json() == ["PythonError", "ValueError: remote trouble", True]
+
+
 def test_fetch_of_another_worker(session: DevServer) -> None:
     first, via_request, moved_url, moved, kept = session.get("/http").json()
     assert first == [

@@ -1,7 +1,7 @@
 """Compatibility flags that change what wpy does, and the dates from which they are on by default.
 
 Source: https://developers.cloudflare.com/workers/configuration/compatibility-flags/ and workerd's
-src/workerd/io/compatibility-date.capnp.
+src/workerd/io/compatibility-date.capnp; dates asked of workerd 1.20260426.1 (`Cloudflare.compatibilityFlags`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
     "queues_json_messages": ("no_queues_json_messages", "2024-03-18"),
     "queue_expose_error_codes": ("no_queue_expose_error_codes", "2026-03-12"),
     "queue_consumer_no_wait_for_wait_until": ("queue_consumer_wait_for_wait_until", None),
+    "python_request_headers_preserve_commas": ("disable_python_request_headers_preserve_commas", "2026-02-17"),
+    "enhanced_error_serialization": ("legacy_error_serialization", "2026-04-21"),
     "enable_ctx_exports": ("disable_ctx_exports", "2025-11-17"),
     "python_no_global_handlers": ("disable_python_no_global_handlers", "2025-08-14"),
     "python_workers_314": ("no_python_workers_314", "2026-09-08"),  # workers-py, metadata of Python versions

@@ -111,6 +111,7 @@ class Dispatcher:
         info: dict[str, Any] = {"handlers": [], "warnings": []}
         try:
             install.configure(self._flags, flags, spec.get("compatibility_date"))
+            outcome.keeps_error_names = bool(flags.get("enhanced_error_serialization"))
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
             self._origin = spec.get("origin", 0)
             self._helper.call = self.call

@@ -19,6 +19,9 @@ _ASYNCIO = f"{os.sep}asyncio{os.sep}"
 #: Folders in a project that hold other people's code.
 _VENDORED = ("site-packages", "dist-packages", "python_modules", "node_modules")
 
+#: The flag enhanced_error_serialization: errors keep their name, whatever it is, on the way to another Worker.
+keeps_error_names = False
+
 _root = ""
 #: The folders whose files are the user's: the project's, and main's where that lies elsewhere.
 _roots: tuple[str, ...] = ()

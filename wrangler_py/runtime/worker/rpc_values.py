@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from . import texts
+from . import outcome, texts
 from .shims.js.arrays import Array, make_array
 from .shims.js.blob import Blob, File, make_blob, make_file
 from .shims.js.buffers import TYPED_ARRAYS, ArrayBuffer, BufferView, DataView, make_buffer
@@ -72,13 +72,15 @@ def decode(wire: Any, exports: Exports) -> Any:
 def encode_error(error: BaseException, traceback_text: str) -> Any:
     """What a caller in another Worker gets for an exception. Python's own are PythonErrors, whose text is the traceback.
 
-    workerd tells the name of an error that is not one of JavaScript's own as part of the message.
+    Without the flag enhanced_error_serialization workerd tells the name of an error that is not one of JavaScript's own as part of the message.
     """
     if isinstance(error, JsException):
         name, message = str(error.name), str(error.message)
-        if name not in texts.STANDARD_ERRORS:
+        if name not in texts.STANDARD_ERRORS and not outcome.keeps_error_names:
             name, message = "Error", f"{name}: {message}" if message else name
         extra = [(key, item) for key, item in own_entries(error) if isinstance(item, (str, bool, int, float))]
+    elif outcome.keeps_error_names:
+        name, message, extra = "PythonError", traceback_text, [("type", type(error).__name__)]
     else:
         name, message, extra = "Error", f"PythonError: {traceback_text}", []
     extra = [item for item in extra if item[0] != "remote"]
