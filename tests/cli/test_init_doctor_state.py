@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from js_project import node_modules
 
 from tests.cli.conftest import Project
 from wrangler_py.cli.init import TEMPLATES
@@ -28,18 +29,37 @@ def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("template", PYTHON_TEMPLATES)
-def test_the_tests_of_a_new_project_pass(project: Project, template: str) -> None:
-    done = project.wpy("init", "my-app", "--template", template, "--json")
-    folder = project.root / "my-app"
-    assert (done.json["name"], done.json["folder"]) == ("my-app", str(folder))
+def make(project: Project, template: str) -> Path:
+    done = project.wpy("init", f"my-{template}", "--template", template, "--json")
+    folder = project.root / f"my-{template}"
+    assert (done.json["name"], done.json["folder"]) == (f"my-{template}", str(folder))
     for file in ("wrangler.toml", "src/entry.py", "README.md", "pyproject.toml", ".gitignore"):
         assert file in done.json["files"]
         assert "{{" not in (folder / file).read_text()
-    # One of them without the plugins that run async tests.
-    finished = run_pytest(folder, *(("-p", "no:asyncio", "-p", "no:anyio") if template == "dlq" else ()))
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert not list(folder.rglob(".wpy")), "tests leave no state behind"
+    return folder
+
+
+def test_the_tests_of_a_new_project_pass(project: Project) -> None:
+    # With no plugin that runs async tests, as a new user has it.
+    finished = run_pytest(make(project, "dlq"), "-p", "no:asyncio", "-p", "no:anyio")
+    assert finished.returncode == 0 and "4 passed" in finished.stdout, finished.stdout + finished.stderr
+    assert not list(project.root.rglob(".wpy")), "tests leave no state behind"
+
+
+def test_the_tests_of_several_projects_pass_in_one_run(project: Project) -> None:
+    for template in PYTHON_TEMPLATES:
+        make(project, template)
+    finished = run_pytest(project.root)
+    assert finished.returncode == 0 and "15 passed" in finished.stdout, finished.stdout + finished.stderr
+
+
+def test_the_tests_of_a_typescript_project_pass(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = node_modules()
+    for tool in ("workerd", "esbuild"):
+        monkeypatch.setenv(f"WPY_{tool.upper()}", str(modules / tool / "bin" / tool))
+    assert project.wpy("init", "my-ts", "--template", "ts").code == 0
+    finished = run_pytest(project.root / "my-ts")
+    assert finished.returncode == 0 and "2 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_a_project_is_not_written_over_another(project: Project) -> None:
