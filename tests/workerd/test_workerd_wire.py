@@ -213,6 +213,7 @@ async def test_d1(wire: Wire) -> None:
     failed = await run(rows, [{"sql": "DELETE FROM users"}, {"sql": "INSERT INTO users (id) VALUES (7), (7)"}])
     assert (failed.status, failed.json["success"]) == (500, False)
     assert "SQLITE_CONSTRAINT" in failed.json["error"]
+    assert (await run(rows, {"params": []})).status == 400
     assert len((await run(rows, {"sql": "SELECT 1 FROM users"})).json[0]["results"]["rows"]) == 2  # one transaction
 
 
@@ -265,8 +266,9 @@ async def test_r2(wire: Wire) -> None:
         ["large"],
         False,
     )
-    assert "httpFields" in page["objects"][0]
-    assert "customFields" not in page["objects"][0]
+    assert page["objects"][0]["customFields"] == []  # not asked for
+    encrypted = await write({"method": "put", "object": "x", "ssec": {"key": "00"}}, b"x")
+    assert "does not encrypt" in json.loads(encrypted.headers["cf-r2-error"])["message"]
     upload = (await write({"method": "createMultipartUpload", "object": "multi"})).json["uploadId"]
     part = {"method": "uploadPart", "object": "multi", "uploadId": upload}
     first = (await write({**part, "partNumber": 1}, b"x" * (5 << 20), 20)).json["etag"]

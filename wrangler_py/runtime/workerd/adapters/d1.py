@@ -35,6 +35,11 @@ class D1Adapter:
             call.answer(404, f"wpy: D1 has no {call.method} {path}".encode())
             return
         asked = json.loads(await call.body())
+        if not all(
+            isinstance(entry, dict) and "sql" in entry for entry in (asked if isinstance(asked, list) else [asked])
+        ):
+            call.answer(400, b'{"success": false, "error": "a statement has no sql"}', (_JSON,))
+            return
         form = parse_qs(query).get("resultsFormat", ["ARRAY_OF_OBJECTS"])[-1]
         statements = [
             (entry["sql"], [_parameter(value) for value in entry.get("params") or ()])

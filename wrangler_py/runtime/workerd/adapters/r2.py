@@ -29,6 +29,7 @@ _PIECE = 1 << 20
 _NO_SUCH_KEY = R2Error(404, 10007, "The specified key does not exist.")
 _PRECONDITION = R2Error(412, 10031, "At least one of the pre-conditions you specified did not hold.")
 _BAD_METADATA = R2Error(400, 10029, "Metadata missing or invalid")
+_NO_ENCRYPTION = R2Error(400, 10001, "wpy does not encrypt objects: leave ssecKey out to use R2 locally")
 
 
 class R2Adapter:
@@ -52,6 +53,8 @@ class R2Adapter:
     async def _read(self, call: Call, asked: dict[str, Any] | None) -> None:
         bucket = self._storage.r2(call.resource)
         method = (asked or {}).get("method")
+        if asked is not None and asked.get("ssec"):
+            raise _NO_ENCRYPTION
         if asked is None or method not in ("head", "get", "list"):
             raise _BAD_METADATA
         if method == "list":
@@ -93,6 +96,8 @@ class R2Adapter:
 
     async def _write(self, call: Call) -> None:
         asked, rest = await _prefix(call)
+        if asked.get("ssec"):
+            raise _NO_ENCRYPTION
         bucket = self._storage.r2(call.resource)
         method = asked.get("method")
         if method == "delete":
