@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.bindings.sql_statements import split_statements
 from wrangler_py.store.database import FILE_NAME, Store
 from wrangler_py.testing.errors import KitError
 
@@ -64,6 +64,9 @@ class TestState:
         """Everything as it is now."""
         store = self._wpy.emulator.store
         store.flush()
+        # D1 has a copy of SQLite of its own, and two copies must not have one file open in one process: each takes the
+        # other's write-ahead log away. What is closed opens itself again.
+        self._wpy.emulator.storage.close()
         return Snapshot(store._connection.serialize(), _files(store.path.parent), self._wpy.clock.now_ms)
 
     def write(self, folder: Path) -> None:
@@ -99,7 +102,7 @@ class TestState:
     async def execute(self, binding: str, sql: str) -> None:
         """Run SQL statements on a D1 database."""
         database = getattr(self._wpy.env, binding)
-        for statement in _statements(sql):
+        for statement in split_statements(sql):
             await database.prepare(statement).run()
 
 
@@ -167,16 +170,3 @@ def _migrations_dir(wpy: Wpy, binding: str) -> str:
             if getattr(one, "binding", None) == binding:
                 return getattr(one, "migrations_dir", None) or "migrations"
     return "migrations"
-
-
-def _statements(sql: str) -> list[str]:
-    """The statements of a text, as SQLite's own reader ends them (triggers included)."""
-    statements, rest = [], ""
-    for line in re.sub(r"^\s*--.*$", "", sql, flags=re.MULTILINE).splitlines(keepends=True):
-        rest += line
-        if sqlite3.complete_statement(rest):
-            statements.append(rest.strip())
-            rest = ""
-    if rest.strip():
-        statements.append(rest.strip())
-    return [statement for statement in statements if statement.strip("; \n")]
