@@ -1,5 +1,5 @@
 /** What happened, in words: one line of the timeline for every kind of event. */
-import { count, plural, shortId, span } from "./format.js";
+import { count, oneLine, plural, shortId, span } from "./format.js";
 import { href } from "./router.js";
 
 /**
@@ -60,7 +60,7 @@ export function describe(e) {
     case "cron.rejected":
       return { lane: "crons", shape: "dead", tone: "bad", title: `${d.cron} would be refused`, note: d.error };
     case "worker.printed":
-      return { lane: "logs", shape: d.level === "error" ? "dead" : d.level === "warn" ? "warn" : "code", tone: d.level === "error" ? "bad" : d.level === "warn" ? "warn" : "quiet", title: String(d.text ?? "").trimEnd().replaceAll("\n", " ⏎ ").slice(0, 300), note: "", to: trace };
+      return { lane: "logs", shape: d.level === "error" ? "dead" : d.level === "warn" ? "warn" : "code", tone: d.level === "error" ? "bad" : d.level === "warn" ? "warn" : "quiet", title: oneLine(d.text).slice(0, 300), note: "", to: trace };
     case "worker.reloaded":
       return { lane: "session", shape: "replay", tone: "ok", title: `${worker} reloaded`, note: took };
     case "worker.load_failed":

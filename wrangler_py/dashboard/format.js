@@ -100,5 +100,12 @@ export const bytes = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFix
 /** @param {number} n @param {string} one @param {string} [many] */
 export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;
 
+/** A text of several lines in one: of a traceback what was raised, else the lines behind one another. @param {string} text */
+export function oneLine(text) {
+  const trimmed = String(text ?? "").trimEnd();
+  const lines = trimmed.split("\n");
+  return /^Traceback \(most recent call last\)/.test(trimmed) ? `${lines.at(-1)}  (traceback)` : lines.join(" ⏎ ");
+}
+
 /** The first eight characters of an id. @param {string} id */
 export const shortId = (id) => (id ?? "").slice(0, 8);
