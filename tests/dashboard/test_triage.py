@@ -101,6 +101,16 @@ def test_the_triage_by_keyboard_and_by_mouse(session: DevServer, project: Projec
     page.sees("1 message made ready now", within=".toasts")
     page.press("g", ".")
     page.page.locator(f"{STATE}.s-acked").wait_for()
+    # Code that cannot be loaded needs a person too, until it can.
+    page.press("g", "n")
+    project.code(CODE + "\ndef broken(:\n")
+    page.sees("Worker app could not be loaded")
+    page.sees("the version before serves")
+    page.sees("SyntaxError")
+    project.code(CODE)
+    page.page.locator(".needs", has_text="could not be loaded").wait_for(state="detached")
+    page.page.go_back()
+    page.sees("Attempt 2 of 2")
     page.press("[")
     page.sees("Attempt 1 of 2")
     # Its trace: solid work, hatched waits.

@@ -48,7 +48,7 @@ function App() {
 function Nav({ current }) {
   const o = useCell(overview);
   useCell(theme);
-  const failing = (o?.failures ?? []).length + (o?.workers ?? []).filter((w) => w.state === "broken").length;
+  const failing = (o?.failures ?? []).length + (o?.workers ?? []).filter((w) => w.error).length;
   return html`<nav class="nav" aria-label="Screens">
     ${SCREENS.map((s) => html`<a key=${s.id} class=${s.narrow ? "" : "wide-only"} href=${href(s.parts)} aria-current=${s.id === current ? "page" : undefined} title=${`${s.label} (g ${s.key})`}>
       <${Icon} name=${s.icon} /><span class="label">${s.label}</span>

@@ -30,6 +30,8 @@ class HostedWorker:
         self.runtime = make_runtime(config, self._gate)
         #: The user's source files that the last load imported.
         self.files: tuple[str, ...] = ()
+        #: Why the code as it is on disk could not be loaded; the version before may go on serving.
+        self.refused: str | None = None
         self._loaded_before = False
 
     @property
@@ -57,6 +59,7 @@ class HostedWorker:
         started = time.perf_counter()
         result = await self.runtime.load(config)
         self.files = result.files or self.files
+        self.refused = result.error
         if result.error is not None:
             serving = not self.runtime.broken
             self._events.emit("worker.load_failed", worker=self.config.name, error=result.error, serving=serving)

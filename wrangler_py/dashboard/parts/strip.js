@@ -25,7 +25,7 @@ export function Strip() {
   useCell(timeMode);
   const virtual = !!c && (c.frozen || c.moving || Math.abs(c.aheadMs) >= 1000);
   const workers = o?.workers ?? [];
-  const broken = workers.filter((w) => w.state === "broken").length;
+  const broken = workers.filter((w) => w.error).length;
   const up = workers.filter((w) => w.state === "up").length;
   const current = route.parts[0] === "messages" ? (route.params.get("q") ?? "") : "";
   return html`<header class=${cls("strip", virtual && "virtual")}>

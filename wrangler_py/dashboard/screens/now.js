@@ -142,7 +142,7 @@ function NeedsYou({ o }) {
   const [at, setAt] = useState(-1);
   const crons = useQuery((signal) => get("crons", {}, signal), [], { on: ["cron.", "worker.reloaded"] });
   const failures = o?.failures ?? [];
-  const broken = (o?.workers ?? []).filter((w) => w.state === "broken");
+  const broken = (o?.workers ?? []).filter((w) => w.error);
   const advice = o?.advice ?? [];
   const unheard = (o?.queues ?? []).filter((q) => !q.consumer && q.backlog > 0 && !q.deadLettersOf?.length && !advice.some((a) => a.queue === q.name));
   const late = (crons.data?.crons ?? []).filter((c) => c.missed > 0 || c.rejected);
@@ -162,7 +162,7 @@ function NeedsYou({ o }) {
     <header><h2>Needs you</h2><span class="grow"></span>${failures.length > 0 && html`<span class="soft small">failures by exception and line</span>`}</header>
     <div class="needs-scroll" tabindex="0" aria-label="What needs you">
       ${nothing && html`<div class="empty calm"><span class="s-acked"><${Icon} name="check" size=${26} /></span><strong>All is well</strong><span>No failures${o.reloadedMs ? " since the code was loaded" : ""}, no dead letters, every queue has its consumer.</span></div>`}
-      ${broken.map((w) => html`<article class="need" key=${"w" + w.name}><div class="row"><${Shape} state="dead" /><b class="grow cut">Worker ${w.name} could not be loaded</b></div><pre class="block wrap trace" tabindex="0">${w.error}</pre><p class="soft small">Save the file again once it is mended.</p></article>`)}
+      ${broken.map((w) => html`<article class="need" key=${"w" + w.name}><div class="row"><${Shape} state="dead" /><b class="grow cut">Worker ${w.name} could not be loaded</b>${w.state === "up" && html`<span class="tag">the version before serves</span>`}</div><pre class="block wrap trace" tabindex="0">${w.error}</pre><p class="soft small">Save the file again once it is mended; it is loaded by itself.</p></article>`)}
       ${failures.map((f, i) => html`<article key=${f.key} class=${cls("need", i === at && "cursor")}>
         <div class="row"><${Shape} state="dead" />
           <a class="grow cut strong" href=${f.messageIds?.length ? href(["message", f.messageIds[0]]) : f.kind === "cron" ? href(["crons"]) : href(["logs"], { level: "error" })}>${f.type}${f.message ? html`<span class="msg">: ${f.message}</span>` : ""}</a>

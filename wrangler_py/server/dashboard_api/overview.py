@@ -88,7 +88,7 @@ def worker_object(worker: HostedWorker) -> dict[str, Any]:
     return {
         "name": config.name,
         "state": "broken" if runtime.broken is not None else "starting" if worker.starting else "up",
-        "error": runtime.broken,
+        "error": runtime.broken or worker.refused,
         "handlers": list(runtime.handlers),
         "main": shown.as_posix(),
         "language": config.language,

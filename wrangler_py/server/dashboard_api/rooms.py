@@ -42,6 +42,7 @@ class HostedWorker(Protocol):
 
     config: WorkerConfig
     consumers: dict[str, QueueConsumer]
+    refused: str | None
 
     @property
     def runtime(self) -> HostedRuntime: ...
