@@ -125,13 +125,19 @@ def connect(database: Path) -> sqlite3.Connection:
 
 
 def counts(connection: sqlite3.Connection, now_ms: int) -> dict[str, dict[str, int]]:
-    """By queue, how many living messages are in which state. Walks all of them."""
-    names = dict(connection.execute("SELECT id, name FROM queue").fetchall())
-    found: dict[str, dict[str, int]] = {name: dict.fromkeys(LIVING, 0) for name in names.values()}
-    for queue_id, state, count in connection.execute(_COUNTS, {"now": now_ms}):
+    """By queue, how many living messages are in which state; empty queues are left out. Walks all messages."""
+    rows = connection.execute(_COUNTS, {"now": now_ms}).fetchall()
+    names = dict(connection.execute("SELECT id, name FROM queue").fetchall()) if rows else {}
+    found: dict[str, dict[str, int]] = {}
+    for queue_id, state, count in rows:
         if queue_id in names:
-            found[names[queue_id]][state] = count
+            found.setdefault(names[queue_id], dict.fromkeys(LIVING, 0))[state] = count
     return found
+
+
+def queue_names(connection: sqlite3.Connection) -> list[str]:
+    """The names of all queues, in order."""
+    return [row[0] for row in connection.execute("SELECT name FROM queue ORDER BY name")]
 
 
 def search(

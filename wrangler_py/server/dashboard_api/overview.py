@@ -9,7 +9,7 @@ from wrangler_py.events import failures, reading
 from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
 from wrangler_py.server.dashboard_api.call import Call, Routes
-from wrangler_py.server.dashboard_api.queues import advice, queue_objects, summed
+from wrangler_py.server.dashboard_api.queues import advice, chosen, queue_objects, summed
 from wrangler_py.server.dashboard_api.rooms import HostedWorker
 
 ROUTES = Routes("Overview")
@@ -17,6 +17,8 @@ ROUTES = Routes("Overview")
 _RELOADED = "SELECT max(at_ms) FROM event WHERE kind = 'worker.reloaded'"
 #: Groups of failures that the home screen gets.
 _FAILURES = 50
+#: Queues that it gets.
+_QUEUES = 500
 
 
 @ROUTES.get("overview", "Everything that the strip and the home screen show", schemas.OVERVIEW)
@@ -28,7 +30,8 @@ async def overview(call: Call) -> dict[str, Any]:
         return reading.last_seq(connection), failures.failures(connection)[:_FAILURES], reloaded
 
     seq, groups, reloaded = await call.reader.ask(read)
-    queues = await queue_objects(call)
+    names, total = await chosen(call, _QUEUES)
+    queues = await queue_objects(call, names)
     recorder = rooms.recorder
     state = None if recorder is None else recorder.state
     return {
@@ -38,10 +41,11 @@ async def overview(call: Call) -> dict[str, Any]:
         "version": __version__,
         "url": rooms.url,
         "workers": [worker_object(worker) for worker in rooms.workers.all()],
-        "counts": summed(queues),
+        "counts": summed(await call.reader.counts()),
         "clock": await clock_object(call),
         "nextCron": next_cron(call),
         "queues": queues,
+        "queuesTotal": total,
         "failures": [group.as_json() for group in groups],
         "advice": advice(call, queues),
         "reloadedMs": reloaded,

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from wrangler_py.server.dashboard_api.call import Call
-from wrangler_py.server.dashboard_api.queues import queue_objects
+from wrangler_py.server.dashboard_api.call import MAX_PAGE, Call
+from wrangler_py.server.dashboard_api.queues import chosen, queue_objects
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,7 +24,7 @@ _Sample = tuple[dict[str, Any], float]
 
 async def text(call: Call) -> str:
     """The text. What is counted from the record is of what the record holds, which is bounded: gauges, therefore."""
-    queues = await queue_objects(call)
+    queues = await queue_objects(call, (await chosen(call, MAX_PAGE))[0])
 
     def read(connection: sqlite3.Connection) -> tuple[list[Any], list[Any], list[Any]]:
         return tuple(connection.execute(sql).fetchall() for sql in (_BATCHES, _SETTLED, _CRONS))  # type: ignore[return-value]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from wrangler_py.config.model import Consumer
 from wrangler_py.events import metrics
-from wrangler_py.queues import limits, tables
+from wrangler_py.queues import limits, search, tables
 from wrangler_py.queues.admin import QueueAdmin
 from wrangler_py.queues.consumers import Attached, of_queues
 from wrangler_py.queues.limits import QueueSendError
@@ -20,13 +21,18 @@ from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
 from wrangler_py.server.dashboard_api.also import also, command
 from wrangler_py.server.dashboard_api.batches import batch_objects
-from wrangler_py.server.dashboard_api.call import Call, Routes
+from wrangler_py.server.dashboard_api.call import CURSOR, LIMIT, MAX_PAGE, Call, Parameter, Routes
 from wrangler_py.server.dashboard_api.origins import Origins
+from wrangler_py.store.sessions import attachments
 
 ROUTES = Routes("Queues")
 
 _BUCKETS, _BUCKET_MS = 30, 10_000
 _LAST_BATCHES = 10
+_API_DEAD_LETTERS = """
+    SELECT queue.name, consumer.dead_letter_queue FROM consumer JOIN queue ON queue.id = consumer.queue_id
+    WHERE consumer.dead_letter_queue IS NOT NULL
+"""
 _MOST_SENT = 10_000
 _NO_COUNTS = {"ready": 0, "delayed": 0, "in_flight": 0, "retrying": 0, "dead": 0}
 
@@ -40,20 +46,45 @@ def record_of(call: Call, name: str | None = None) -> QueueRecord:
     return found
 
 
-async def queue_objects(call: Call, only: str | None = None) -> list[dict[str, Any]]:
-    """All queues as the API shows them, or one."""
+async def chosen(call: Call, limit: int) -> tuple[list[str], int]:
+    """The names of up to `limit` queues, in order, and how many there are. Of more, those in which something is or that somebody
+    uses come first."""
+    counts = await call.reader.counts()
+    names = await call.reader.ask(search.queue_names, fresh=False)
+    if len(names) <= limit:
+        return names, len(names)
+    attached = Attached(call.rooms.store)
+    used = {a.queue for a in attachments(call.rooms.store)} | {
+        name for name, states in counts.items() if any(states.values())
+    }
+    first = [name for name in names if name in used or name in attached.producers][:limit]
+    rest = set(first)
+    first += [name for name in names if name not in rest][: limit - len(first)]
+    return sorted(first), len(names)
+
+
+def _dead_letters_of(call: Call) -> dict[str, list[str]]:
+    """By dead letter queue, the queues whose dead letters it takes."""
+    found: dict[str, list[str]] = {}
+    pairs = [
+        (a.queue, a.detail.get("dead_letter_queue")) for a in attachments(call.rooms.store) if a.role == "consumer"
+    ]
+    for name, target in (*pairs, *call.rooms.store.query(_API_DEAD_LETTERS)):
+        if target and name not in found.setdefault(target, []):
+            found[target].append(name)
+    return found
+
+
+async def queue_objects(call: Call, names: Sequence[str]) -> list[dict[str, Any]]:
+    """These queues as the API shows them."""
     rooms = call.rooms
-    records = [r for r in tables.all_queues(rooms.store) if only in (None, r.name)]
+    records = [r for name in names if (r := tables.find_queue(rooms.store, name)) is not None]
     counts = await call.reader.counts()
     now_ms = rooms.clock.now_ms()
     sparks = await call.reader.ask(metrics.spark, now_ms, _BUCKET_MS, _BUCKETS)
     attached = Attached(rooms.store)
     infos = of_queues(rooms.store, records, attached)
-    dead_letters_of: dict[str, list[str]] = {}
-    for those in of_queues(rooms.store, tables.all_queues(rooms.store), attached).values():
-        for other in those:
-            if other.dead_letter_queue:
-                dead_letters_of.setdefault(other.dead_letter_queue, []).append(other.queue_name)
+    dead_letters_of = _dead_letters_of(call)
     found = []
     for record in records:
         here = rooms.workers.consumer(record.name)
@@ -88,12 +119,13 @@ async def queue_objects(call: Call, only: str | None = None) -> list[dict[str, A
     return found
 
 
-def summed(queues: list[dict[str, Any]]) -> dict[str, int]:
-    """The counts of all queues together."""
-    return {
-        key: sum(queue["counts"][key] for queue in queues)
-        for key in ("ready", "delayed", "inFlight", "retrying", "dead")
-    }
+def summed(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+    """The counts of all queues together, under the API's names."""
+    found = dict.fromkeys(("ready", "delayed", "inFlight", "retrying", "dead"), 0)
+    for states in counts.values():
+        for state, count in states.items():
+            found["inFlight" if state == "in_flight" else state] += count
+    return found
 
 
 def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -113,15 +145,24 @@ def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-@ROUTES.get("queues", "All queues", schemas.record(queues=schemas.array(schemas.QUEUE)))
+@ROUTES.get(
+    "queues",
+    "Queues, by name",
+    schemas.record(queues=schemas.array(schemas.QUEUE), cursor=schemas.nullable(schemas.TEXT), total=schemas.INTEGER),
+    (Parameter("q", "Part of the name"), CURSOR, LIMIT),
+)
 async def queues(call: Call) -> dict[str, Any]:
-    return {"queues": await queue_objects(call)}
+    limit, after, part = call.limit(MAX_PAGE), call.query.get("cursor") or "", call.query.get("q", "")
+    names = [name for name in await call.reader.ask(search.queue_names, fresh=False) if part in name]
+    page = [name for name in names if name > after][:limit]
+    cursor = page[-1] if len(page) == limit else None
+    return {"queues": await queue_objects(call, page), "cursor": cursor, "total": len(names)}
 
 
 @ROUTES.get("queues/{name}", "One queue, with its settings and where they come from", schemas.QUEUE_DETAIL)
 async def queue(call: Call) -> dict[str, Any]:
     record = record_of(call)
-    (shown,) = await queue_objects(call, record.name)
+    (shown,) = await queue_objects(call, [record.name])
     last = await call.reader.ask(batch_objects, "kind = 'batch' AND queue = ?", [record.name], _LAST_BATCHES)
     return {
         **shown,

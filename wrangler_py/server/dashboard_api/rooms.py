@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ T = TypeVar("T")
 #: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it.
 _COUNT_EVERY_S = 0.2
 _COUNT_SHARE = 0.05
+#: How long an answer waits for what was recorded in a burst to be made sense of (seconds).
+_PATIENCE_S = 2.0
 
 
 class HostedRuntime(Protocol):
@@ -104,10 +107,13 @@ class Reader:
         self._counting: asyncio.Future[dict[str, dict[str, int]]] | None = None
 
     async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
-        """`question(connection, *arguments)` in the reader's thread. `fresh`: only after what happened so far was recorded.
+        """`question(connection, *arguments)` in the reader's thread. `fresh`: after what happened so far was recorded.
         Raises what the question raises."""
-        if fresh and self._rooms.recorder is not None:
-            await self._rooms.recorder.caught_up()
+        recorder = self._rooms.recorder
+        if fresh and recorder is not None:
+            with contextlib.suppress(TimeoutError):  # then the answer is a little old, and `record.behind` says so
+                async with asyncio.timeout(_PATIENCE_S):
+                    await recorder.caught_up()
 
         def work() -> T:
             connection = self._connect()

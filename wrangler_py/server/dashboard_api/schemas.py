@@ -251,6 +251,7 @@ OVERVIEW = record(
     clock=CLOCK,
     nextCron=nullable(record(worker=TEXT, cron=TEXT, atMs=MS)),
     queues=array(QUEUE),
+    queuesTotal=INTEGER,
     failures=array(FAILURE),
     advice=array(record(level=TEXT, text=TEXT, queue=nullable(TEXT))),
     reloadedMs=nullable(MS),

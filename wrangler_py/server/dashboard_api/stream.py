@@ -13,6 +13,7 @@ from wrangler_py.events import reading
 from wrangler_py.events.digest import shown_data
 from wrangler_py.events.plain import Plain
 from wrangler_py.events.recorder import Written
+from wrangler_py.server.dashboard_api.queues import summed
 from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
 
 #: Frames are sent at most this often (seconds).
@@ -154,12 +155,7 @@ class Stream:
     async def _change(
         self, seq: int, queues: list[str], kinds: dict[str, int], events: list[dict[str, Any]], skipped: int
     ) -> dict[str, Any]:
-        counted = await self._reader.counts()
-        names = {"in_flight": "inFlight"}
-        counts = dict.fromkeys(("ready", "delayed", "inFlight", "retrying", "dead"), 0)
-        for states in counted.values():
-            for state, count in states.items():
-                counts[names.get(state, state)] += count
+        counts = summed(await self._reader.counts())
         return {"seq": seq, "queues": queues, "kinds": kinds, "counts": counts, "events": events, "skipped": skipped}
 
     async def _clock_now(self) -> dict[str, Any]:
