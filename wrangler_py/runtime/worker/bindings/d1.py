@@ -178,19 +178,17 @@ def _parameter(value: Any) -> Any:
         return None
     if isinstance(value, (str, float)) or (isinstance(value, int) and not is_bigint(value)):
         return value
-    if isinstance(value, (ArrayBuffer, BufferView)):
-        # Each item of a typed array becomes one byte.
-        items = value.to_bytes() if isinstance(value, ArrayBuffer) else None
-        return items if items is not None else _bytes(list(value) if hasattr(value, "__iter__") else value.to_bytes())
+    if isinstance(value, ArrayBuffer):
+        return value.to_bytes()
+    if isinstance(value, BufferView):
+        return _bytes(list(value)) if hasattr(value, "__iter__") else value.to_bytes()
     if isinstance(value, Array):
         return _bytes(value._items)
-    shown = js_string(value)
-    if value is not None and js_typeof(value) == "object" and shown.startswith("{"):  # a dict that JavaScript holds
-        shown = "[object Object]"
-    raise _type_error(js_typeof(value), shown)
+    raise _type_error(js_typeof(value), js_string(value))
 
 
 def _bytes(items: Any) -> bytes:
+    """A list of numbers as a blob; each item of a typed array becomes one byte as well."""
     for item in items:
         if not isinstance(item, (int, float)) or not 0 <= item < 256:
             raise _type_error("object", ",".join(map(js_string, items)))
