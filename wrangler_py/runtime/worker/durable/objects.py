@@ -315,10 +315,12 @@ def _locked(file: Any) -> bool:
     return True
 
 
-def _tracking(loop: Any, coro: Any, context: Any = None) -> Any:
+def _tracking(loop: Any, coro: Any, context: Any = None, **options: Any) -> Any:
     """A task factory that tells an object of the tasks that its code starts, because they keep it awake."""
     instance = current_object.get() if context is None else context.get(current_object)
-    task = asyncio.Task(coro, loop=loop) if context is None else asyncio.Task(coro, loop=loop, context=context)
+    if context is not None:
+        options["context"] = context
+    task = asyncio.Task(coro, loop=loop, **options)
     if instance is not None:
         instance.tasks.add(task)
         task.add_done_callback(instance.tasks.discard)

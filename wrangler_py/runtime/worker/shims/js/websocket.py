@@ -8,6 +8,7 @@ that this Worker called (socket_client.ClientLink). An end is told with `_receiv
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -35,9 +36,6 @@ _BAD_CODE = "Invalid WebSocket close code: {code}."
 _REASON_ALONE = "If you specify a WebSocket close reason, you must also specify a code."
 _LONG_REASON = "WebSocket close reason must not be longer than 123 bytes when UTF-8 encoded."
 _BIG_ATTACHMENT = "A WebSocket 'attachment' cannot be larger than {limit} bytes.'attachment' was {size} bytes."
-
-#: What `binaryType` is at first: "blob" with the flag websocket_standard_binary_type. Set when a worker is loaded.
-default_binary_type = "arraybuffer"
 
 
 class End(Protocol):
@@ -94,7 +92,9 @@ class WebSocket(EventTarget):
         self._sent_close = self._got_close = False
         #: Whether a client is behind it, who closes for himself.
         self._forwards = False
-        self._binary_type = default_binary_type
+        flags = sys.modules.get("_cloudflare_compat_flags")
+        standard = bool(getattr(flags, "websocket_standard_binary_type", False))
+        self._binary_type = "blob" if standard else "arraybuffer"
         self._object: Any = None
 
     @classmethod
