@@ -243,7 +243,9 @@ class ReadableStream(JsProxy):
 
     def pipeThrough(self, transform: Any, options: Any = None, **_keywords: Any) -> Any:
         readable, writable = option(transform, "readable"), option(transform, "writable")
-        _keep(self.pipeTo(writable, options))
+        piping = self.pipeTo(writable, options)
+        piping.add_done_callback(lambda done: done.cancelled() or done.exception())  # the streams tell of it
+        _keep(piping)
         return readable
 
     @js_async

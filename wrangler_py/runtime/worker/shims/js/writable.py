@@ -167,18 +167,26 @@ class TransformStream(JsProxy):
         transform, flush = option(transformer, "transform"), option(transformer, "flush")
         controller = TransformStreamDefaultController.new(readable, writable)
 
+        async def guarded(call: Callable[[], Any]) -> None:
+            """An error of the transformer is one of both sides."""
+            try:
+                result = call()
+                if hasattr(result, "__await__"):
+                    await result
+            except Exception as error:
+                readable._set_error(error)
+                raise
+
         def write(chunk: Any) -> Any:
             if transform is not None:
-                return transform(chunk, controller)
+                return guarded(lambda: transform(chunk, controller))
             taken = _loop().create_future()
             readable._enqueue(chunk, taken)
             return taken
 
         async def close() -> None:
             if flush is not None:
-                result = flush(controller)
-                if hasattr(result, "__await__"):
-                    await result
+                await guarded(lambda: flush(controller))
             readable._close()
 
         writable._write = write
