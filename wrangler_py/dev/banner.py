@@ -105,6 +105,10 @@ def _resources(worker: WorkerConfig) -> Iterator[tuple[str, str, str]]:
         yield dataset.binding, f" ({dataset.dataset})", "Analytics Engine Dataset"
     for rate in worker.ratelimits:
         yield rate.name, f" ({rate.limit} requests/{rate.period}s)", "Rate Limit"
+    for certificate in worker.mtls_certificates:
+        yield certificate.binding, f" ({certificate.certificate_id})", "mTLS Certificate"
+    for email in worker.send_email:
+        yield email.name, f" ({email.destination_address or 'unrestricted'})", "Send Email"
     if worker.version_metadata:
         yield worker.version_metadata, "", "Worker Version Metadata"
     if worker.assets is not None and worker.assets.binding:

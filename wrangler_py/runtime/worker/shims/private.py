@@ -68,15 +68,31 @@ def _no_sockets(*_args: Any) -> Any:
     raise_js("Error", "wpy does not emulate cloudflare:sockets; use Python's own sockets or `pywrangler dev`.")
 
 
+class LiveEnv(JsProxy):
+    """What `import { env } from "cloudflare:workers"` gives: whatever `env` is at the moment, `patch_env` included."""
+
+    _js_name = "Object"
+
+    def __init__(self, helper: EntrypointHelper) -> None:
+        self.__dict__["_helper"] = helper
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_helper"].env, name)
+
+    def _own_entries(self) -> list[tuple[str, Any]]:
+        return own_entries(self.__dict__["_helper"].env)
+
+
 class CloudflareWorkers(JsProxy):
     """The module `cloudflare:workers`."""
 
     def __init__(self, helper: EntrypointHelper) -> None:
         self._helper = helper
+        self._env = LiveEnv.new(helper)
 
     @property
     def env(self) -> Any:
-        return self._helper.env
+        return self._env
 
     @property
     def waitUntil(self) -> Any:
