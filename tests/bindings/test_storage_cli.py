@@ -148,6 +148,11 @@ def test_d1_migrations_and_export(project: Project):
     schema = (project.folder / "s.sql").read_text()
     assert "INSERT" not in schema.replace("AFTER INSERT", "") and "d1_migrations" not in schema
     assert "There are: " in refused(wpy("d1", "export", "app", "--output", "s.sql", "--table", "nope"))
+    # What sqlite3's own .dump writes is taken too: D1 has a transaction of its own around it.
+    project.write("dump.sql", "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCREATE TABLE d (a);\nCOMMIT;\n")
+    assert wpy("d1", "execute", "app", "--file", "dump.sql").code == 0
+    project.write("twice.sql", "BEGIN TRANSACTION;\nCOMMIT;\nBEGIN TRANSACTION;\nDROP TABLE d;\nCOMMIT;\n")
+    assert "several transactions" in refused(wpy("d1", "execute", "app", "--file", "twice.sql"))
     # What was exported can be run again, in a database of another state.
     again = wpy("d1", "execute", "app", "--file", "out.sql", "--persist-to", "elsewhere")
     assert again.code == 0, again.err

@@ -21,7 +21,13 @@ import apsw
 
 from wrangler_py.bindings import d1_rules, limits
 from wrangler_py.bindings.lane import Closing
-from wrangler_py.bindings.sql_statements import is_blank, is_explained, only_reads, split_statements
+from wrangler_py.bindings.sql_statements import (
+    is_blank,
+    is_explained,
+    only_reads,
+    split_statements,
+    without_transaction,
+)
 
 #: What a parameter or a value of a row may be. Integers beyond 2^53 come back as the floats that JavaScript sees.
 Value = None | int | float | str | bytes
@@ -105,12 +111,14 @@ class D1Database(Closing):
                 results.append(result)
         return results
 
-    def execute_script(self, sql: str) -> list[D1Result]:
-        """Run each statement of a text in one transaction, for the command line. Raises D1Error."""
-        statements = list(split_statements(sql))
-        if not statements:
-            raise D1Error(d1_rules.NO_STATEMENTS)
-        return self.query([(statement, ()) for statement in statements])
+    def execute_script(self, sql: str, *more: tuple[str, Sequence[Value]]) -> list[D1Result]:
+        """Run each statement of a text, and `more` behind them, in one transaction: for the command line. A transaction
+        that the text itself begins and ends (as `sqlite3 .dump` writes it) is left out. Raises D1Error."""
+        try:
+            statements = without_transaction(list(split_statements(sql)))
+        except ValueError:
+            raise D1Error(d1_rules.SEVERAL_TRANSACTIONS) from None
+        return self.query([*((statement, ()) for statement in statements), *more])
 
     def read(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Rows of a query of wpy's own, as SQLite has them, without D1's rules and limits. Raises apsw.Error."""

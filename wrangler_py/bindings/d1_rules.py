@@ -110,7 +110,12 @@ TRANSACTION = (
     "automatically roll back on exceptions, and because it interacts correctly with Durable Objects' automatic atomic "
     "write coalescing."
 )
-VACUUM = "cannot VACUUM from within a transaction: SQLITE_ERROR"
+#: wrangler, `d1 execute` and `d1 migrations apply`
+SEVERAL_TRANSACTIONS = (
+    "The SQL could not be processed, as it contains several transactions.\n"
+    "D1 runs your SQL in a transaction for you.\n"
+    "Please export an SQL file from your SQLite database and try again."
+)
 
 
 class Authorizer:

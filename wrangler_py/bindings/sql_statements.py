@@ -51,6 +51,26 @@ def split_statements(sql: str) -> Iterator[str]:
         yield sql[start:].strip()
 
 
+#: What `sqlite3 .dump` puts around its statements.
+_BEGIN, _COMMIT = "BEGIN TRANSACTION", "COMMIT"
+
+
+def without_transaction(statements: list[str]) -> list[str]:
+    """The statements without the transaction that is written around them: D1 runs them in one of its own.
+
+    Raises ValueError when there are several (wrangler, `d1 execute --file`).
+    """
+    begun = statements.count(_BEGIN)
+    if not begun:
+        return statements
+    if begun > 1:
+        raise ValueError("it contains several transactions")
+    kept = [statement for statement in statements if statement != _BEGIN]
+    if _COMMIT in kept:
+        kept.remove(_COMMIT)
+    return kept
+
+
 def only_reads(statement: str) -> bool:
     """Whether a statement surely writes nothing."""
     return _first_word(statement) in ("SELECT", "VALUES", "EXPLAIN", "PRAGMA")

@@ -104,7 +104,6 @@ def apply_migrations(
 ) -> None:
     """Apply what is not applied yet, in order. One that fails changes nothing, and the ones after it wait."""
     from wrangler_py.bindings.d1 import D1Error
-    from wrangler_py.bindings.sql_statements import split_statements
     from wrangler_py.cli.d1 import chosen, opened
 
     with common.told():
@@ -119,9 +118,8 @@ def apply_migrations(
             remember = f"INSERT INTO {_quoted(d1.migrations_table)} (name) VALUES (?)"
             for name in pending:
                 sql = _text(folder / name)
-                statements = [(statement, ()) for statement in split_statements(sql)]
                 try:
-                    open_database.query([*statements, (remember, (name,))])
+                    open_database.execute_script(sql, (remember, (name,)))
                 except D1Error as error:
                     raise CommandError(
                         f"Migration {printable(name)} failed with the following errors:\n{error}\n"
