@@ -3,6 +3,7 @@ virtual clock, killed in the middle; and what else a kill, a reload and a failin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -60,6 +61,14 @@ class Export(DurableObject):
         """Two writes of one turn: never one without the other."""
         await self.ctx.storage.put("left", number)
         await self.ctx.storage.put("right", number)
+    async def committed(self):
+        """What a transaction has written is on disk before anything leaves, although the event goes on."""
+        async def closure(txn):
+            await txn.put("inside", 1)
+            await asyncio.sleep(0.02)
+        await self.ctx.storage.transaction(closure)
+        print("told")
+        await asyncio.sleep(30)
     async def slow(self):
         await asyncio.sleep(0.4)
         return [VERSION, await self.ctx.storage.get("left")]
@@ -208,3 +217,20 @@ def control(project: Project, call: str, arguments: dict[str, Any] | None = None
 
     with connect_to(project.state) as client:
         return json.loads(json.dumps(client.call(call, arguments)))
+
+
+def test_a_transaction_is_stored_before_the_next_turn(project: Project) -> None:
+    make(project)
+    server = project.server("--no-cron").start()
+    threading.Thread(target=lambda: _ignored(server, "/committed"), daemon=True).start()
+    server.wait_for("told$")
+    time.sleep(0.05)
+    kill(server)
+    (file,) = (project.state / "do" / "app-Export").glob("[0-9a-f]*.sqlite")
+    with sqlite3.connect(file) as database:
+        assert database.execute("select count(*) from _cf_KV where key = 'inside'").fetchone() == (1,)
+
+
+def _ignored(server: DevServer, path: str) -> None:
+    with contextlib.suppress(OSError):
+        server.get(path)

@@ -152,8 +152,9 @@ def test_a_reload_ends_the_sockets_of_the_old_version(project: Project) -> None:
         assert ada.recv(5) == "ada joined 1"
         project.write("src/entry.py", CODE.replace("joined", "came"))
         server.wait_for(r"[Rr]eloaded")
-        with pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed) as closed:
             ada.recv(5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
         with client(server, "/room?name=bob") as bob:
             assert bob.recv(5) == "bob came 1"
 

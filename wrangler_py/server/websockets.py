@@ -25,8 +25,8 @@ _OWN = frozenset(
 )
 #: How long a client may take to answer a close (seconds); uvicorn cuts it after 10.
 _CLOSE_S = 12.0
-#: What cannot stand in a close frame (RFC 6455, 7.4.1).
-_NO_CODE = (1005, 1006, 1015)
+#: What cannot stand in a close frame (RFC 6455, 7.4.1), and what is said instead: normal closure, internal error.
+_INSTEAD = {1005: 1000, 1006: 1011, 1015: 1011}
 
 
 async def refuse(receive: Receive, send: Send, response: FetchResponse) -> None:
@@ -77,7 +77,7 @@ async def _from_client(link: SocketLink, receive: Receive) -> None:
 async def _to_client(link: SocketLink, send: Send) -> None:
     async for message in link.messages():
         if isinstance(message, SocketClosed):
-            code = 1000 if message.code in _NO_CODE else message.code
+            code = _INSTEAD.get(message.code, message.code)
             await _try(send, {"type": "websocket.close", "code": code, "reason": message.reason})
         elif isinstance(message, str):
             await _try(send, {"type": "websocket.send", "text": message})

@@ -110,6 +110,8 @@ class Database:
     def release(self, number: int) -> None:
         self.connection.execute(f"RELEASE wpy_{number}")
         self.depth = number - 1
+        if not self.depth:
+            self._on_begin(self)  # the turns that it took have not committed it
 
     def undo(self, number: int, *, over: bool = True) -> None:
         """Undo what was written since the savepoint; with `over`, it ends."""

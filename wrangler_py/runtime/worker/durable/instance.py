@@ -159,7 +159,7 @@ class ObjectInstance:
             self._reset.set_result(None)
         sockets, self.sockets = self.sockets, []
         for socket in sockets:
-            socket._disconnect(1006, "")
+            socket._disconnect(_RESTARTED if error is self.objects.updated else _FAILED, "")
         try:
             self.database.rollback()
         finally:
@@ -281,6 +281,9 @@ class ObjectInstance:
         """Whether nothing runs in it that this process knows of."""
         return not (self.running or self.tasks or self.awake_sockets or self.gate.closed)
 
+
+#: What the clients of a reset object's sockets are told (RFC 6455 and IANA's registry): internal error, service restart.
+_FAILED, _RESTARTED = 1011, 1012
 
 #: The object whose code runs. Tasks and timers inherit it.
 current_object: ContextVar[ObjectInstance | None] = ContextVar("wpy_object", default=None)

@@ -65,6 +65,8 @@ class Objects:
         self.state = "waiting"
         self._opened: asyncio.Future[None] = hub.create_future()
         self._failure: str | None = None
+        #: What resets objects for a new version.
+        self.updated = js_error("Error", limits.CODE_UPDATED)
         self._sweeping = False
         hub.before_output = self.commit_all
         hub.unsaved = lambda: bool(self._dirty)
@@ -143,7 +145,7 @@ class Objects:
             await asyncio.wait(running, timeout=_RELEASE_S)
         for instance in list(self._awake.values()):
             if instance.running or instance.sockets:
-                instance.reset(js_error("Error", limits.CODE_UPDATED))
+                instance.reset(self.updated)
         for instance in list(self._awake.values()):
             try:
                 instance.release()
