@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, moment
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.output import INTERRUPTED
 from wrangler_py.cli.session_client import ASK_TIMEOUT_S, SessionClient, SessionOption, connect
 
 app = typer.Typer(
@@ -21,8 +22,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-#: What a command ends with that was stopped by Ctrl-C, as shells have it: 128 + SIGINT.
-INTERRUPTED = 130
 
 _NEGATIVE = re.compile(r"-\.?\d")
 

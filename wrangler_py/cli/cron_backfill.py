@@ -22,7 +22,7 @@ from wrangler_py.cli.cron_common import (
     utc,
 )
 from wrangler_py.cli.cron_runs import check_worker, not_configured, pick
-from wrangler_py.cli.output import CommandError
+from wrangler_py.cli.output import INTERRUPTED, CommandError
 from wrangler_py.cli.session_client import SessionClient, SessionOption
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 ASK_ABOVE = 1_000
 #: More slots than this are a slip of the finger: refused, whatever was answered.
 MAX_SLOTS = 1_000_000
-#: What a command ends with that was stopped by Ctrl-C, as shells have it: 128 + SIGINT.
-INTERRUPTED = 130
 #: How many slots `--dry-run` shows at either end, and how many failures are told one by one.
 _SHOWN = 10
 

@@ -20,6 +20,7 @@ from typing import Any
 import typer
 
 from wrangler_py.dev.style import Style, wants_color
+from wrangler_py.session.times import span
 
 #: What a command ends with when it refuses or fails. A command line that cannot be understood ends with 2.
 FAILED = 1
@@ -213,18 +214,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, optional: Col
 
 
 def duration(seconds: float) -> str:
-    """`seconds` in its two largest units: "4 d", "2 h 5 min", "0 s"."""
-    rest = max(0, int(seconds))
-    parts: list[str] = []
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count} {unit}")
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return " ".join(parts) or "0 s"
+    """`seconds` in its two largest units: "4 d", "2 h 5 min", "0 s"; no less than none."""
+    return span(max(0, int(seconds)) * 1000)
 
 
 def plural(count: int, noun: str) -> str:

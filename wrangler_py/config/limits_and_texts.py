@@ -195,7 +195,7 @@ def bad_crons(field: str, triggers: Any) -> str:
 
 
 def duplicate_cron(expression: str) -> str:
-    """The API's text, code 10100."""
+    """The API's text, code 10100, for two expressions of one compiled meaning (saffron's worker example says so)."""
     return f"duplicate cron found: {expression}"
 
 

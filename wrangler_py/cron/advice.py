@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from wrangler_py.config.limits_and_texts import duplicate_cron
 from wrangler_py.cron.days import days_of_month, days_of_week, firing_days, kinds_of, never_fires
 from wrangler_py.cron.expression import (
     DAY,
@@ -30,7 +31,7 @@ from wrangler_py.cron.expression import (
     expand,
     parse,
 )
-from wrangler_py.cron.limits import CODE_INVALID, FREE_PLAN_CRONS, PAID_PLAN_CRONS, duplicate_cron
+from wrangler_py.cron.limits import CODE_INVALID, FREE_PLAN_CRONS, PAID_PLAN_CRONS
 from wrangler_py.cron.words import NTH, day_of_month_words, day_of_week_words
 
 Kind = Literal[

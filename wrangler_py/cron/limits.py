@@ -11,11 +11,6 @@ def invalid_cron(expression: str) -> str:
     return f"invalid cron string: {expression}"
 
 
-def duplicate_cron(expression: str) -> str:
-    """The same API's answer to two expressions of one compiled meaning (saffron's worker example says the API does so)."""
-    return f"duplicate cron found: {expression}"
-
-
 #: Triggers per account (Cloudflare docs: Workers > Platform > Limits).
 FREE_PLAN_CRONS = 5
 PAID_PLAN_CRONS = 250

@@ -10,23 +10,26 @@ Sources: [limits] https://developers.cloudflare.com/queues/platform/limits/ (KB 
 
 from __future__ import annotations
 
+from wrangler_py.config.limits_and_texts import CONSUMER_RANGES, PRODUCER_RANGES, QUEUE_NAME
+
 MAX_MESSAGE_BYTES = 128_000  # [limits]
 MAX_BATCH_BYTES = 256_000  # [limits]; all bodies of one sendBatch together
 MAX_BATCH_COUNT = 100  # [limits]; messages in one sendBatch
-MAX_DELAY_SECONDS = 86_400  # [limits]; send, retry and `delivery_delay`
+MAX_DELAY_SECONDS = PRODUCER_RANGES["delivery_delay"].high  # [limits]; send, retry and `delivery_delay`
 
 MIN_RETENTION_SECONDS = 60  # [config]
 MAX_RETENTION_SECONDS = 1_209_600  # [config]; 14 days
 DEFAULT_RETENTION_SECONDS = 345_600  # [config]; 4 days
 DEFAULT_DELIVERY_DELAY_SECONDS = 0  # [config]
 
-MAX_BATCH_SIZE = 100  # [limits]; messages in one batch or one pull
-MAX_BATCH_TIMEOUT_MS = 60_000  # [limits]
-MAX_RETRIES = 100  # [limits]
-DEFAULT_BATCH_SIZE = 10  # [config]
-DEFAULT_BATCH_TIMEOUT_MS = 5_000  # [config]
-DEFAULT_RETRIES = 3  # [config]
-DEFAULT_RETRY_DELAY_SECONDS = 0  # [config]
+# What a consumer may be given, and what it has without: the same numbers as in the config.
+MAX_BATCH_SIZE = CONSUMER_RANGES["max_batch_size"].high  # messages in one batch or one pull
+MAX_BATCH_TIMEOUT_MS = CONSUMER_RANGES["max_batch_timeout"].high * 1000
+MAX_RETRIES = CONSUMER_RANGES["max_retries"].high
+DEFAULT_BATCH_SIZE = CONSUMER_RANGES["max_batch_size"].default or 0
+DEFAULT_BATCH_TIMEOUT_MS = (CONSUMER_RANGES["max_batch_timeout"].default or 0) * 1000
+DEFAULT_RETRIES = CONSUMER_RANGES["max_retries"].default or 0
+DEFAULT_RETRY_DELAY_SECONDS = CONSUMER_RANGES["retry_delay"].default or 0
 
 DEFAULT_PULL_BATCH_SIZE = 5  # [pull]
 MAX_VISIBILITY_TIMEOUT_MS = 43_200_000  # [pull]; 12 h
@@ -35,13 +38,13 @@ DEFAULT_VISIBILITY_TIMEOUT_MS = 30_000  # [pull]
 #: Invocations of one consumer at a time when `max_concurrency` is unset. Production scales up to 250 [limits]; a
 #: laptop is served better by fewer.
 AUTO_CONCURRENCY_CAP = 10
-MAX_CONCURRENCY = 250  # [limits]
+MAX_CONCURRENCY = CONSUMER_RANGES["max_concurrency"].high
 
 #: How long one invocation of a consumer or a cron may take (seconds) [limits].
 WALL_LIMIT_SECONDS = 15 * 60
 
 #: [limits] 1 to 63 letters, digits and hyphens, beginning and ending with a letter or digit.
-QUEUE_NAME_PATTERN = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+QUEUE_NAME_PATTERN = QUEUE_NAME.pattern
 
 #: Production's names for what a queue service refuses [errors]; the texts are wpy's, with the numbers that matter.
 QUEUE_NOT_FOUND = 10104
