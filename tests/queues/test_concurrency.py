@@ -72,6 +72,30 @@ async def test_68_failures_scale_down(room: Room):
     assert most(handler) == 4
 
 
+async def test_handlers_that_keep_the_core_busy_are_two_at_a_time(room: Room):
+    """One that runs and one on its way; those that wait again get more."""
+    handler = room.consume(max_batch_size=1, max_batch_timeout=0)
+    handler.hold()
+    await room.send(*[str(n) for n in range(60)])
+    peaks = await drain(room, handler, lambda n: BatchOutcome(busy=0.95 if n < 20 else 0.3), 30)
+    assert peaks[:21] == [1, *[2] * 20]
+    assert peaks[21:26] == [3, 4, 5, 6, 7]
+
+
+async def test_a_batch_is_settled_in_the_commit_that_claims_the_next_one(room: Room):
+    handler = room.consume(max_batch_size=1, max_batch_timeout=0, max_concurrency=1)
+    handler.hold()
+    await room.send("a", "b")
+    await room.quiet()
+    statements: list[str] = []
+    room.store._connection.set_trace_callback(statements.append)
+    handler.finish()
+    await room.quiet()
+    room.store._connection.set_trace_callback(None)
+    assert handler.flat == ["a", "b"]
+    assert statements.count("COMMIT") == 1
+
+
 async def test_an_empty_queue_scales_down(room: Room):
     handler = room.consume(max_batch_size=1, max_batch_timeout=0, max_concurrency=3)
     handler.hold()

@@ -98,3 +98,31 @@ async def test_messages_keep_their_order_when_one_moment_sends_many(room: Room):
     await room.advance(1)
     assert handler.flat == [f"{n:02}" for n in range(30)]
     assert all(isinstance(m, Message) for m in handler.calls[0].batch.messages)
+
+
+async def test_the_backlog_is_exact_at_every_moment_and_in_every_process(room: Room, tmp_path):
+    """Few messages or many, counted in already or not, sent here or there."""
+    there = Room(room.folder, room.clock)
+    count = 0
+    for size in (1, 1, 62, 1, 1, 100, 3):
+        for sender in (room, there):
+            metrics = await sender.send(*["x"] * size)
+            count += size
+            assert (metrics.backlog_count, metrics.backlog_bytes) == (count, count)
+            assert room.backlog() == there.backlog() == (count, count)
+    await there.close()
+
+
+async def test_a_number_never_comes_back(room: Room):
+    """Not even after the table was emptied: a lease of long ago must not hold a message of today."""
+    given: set[int] = set()
+    room.consume(max_batch_timeout=0)
+    for burst in (1, 70, 1, 1):
+        room.consumers["q"].hold()
+        await room.send(*["x"] * burst)
+        seqs = set(room.rows(columns="seq"))
+        assert len(seqs) == burst and not seqs & given
+        given |= seqs
+        room.consumers["q"].open()
+        await room.quiet()
+        assert room.left() == []
