@@ -43,6 +43,9 @@ class Orders(WorkflowEntrypoint):
         await step.sleep_until("dawn", datetime.now() + timedelta(days=2))
         return await second()
 
+    async def past(self, step):
+        await step.sleep_until("gone", datetime.now() - timedelta(hours=1))
+
     async def flaky(self, step):
         @step.do("flaky", config={"retries": {"limit": 3, "delay": "10 seconds", "backoff": "exponential"}})
         async def flaky(ctx):
@@ -164,7 +167,7 @@ def make(project: Project) -> None:
 def test_steps_retries_sleeps_and_events(project: Project) -> None:
     make(project)
     with project.server("--clock", "virtual") as server:
-        modes = ("plain", "flaky", "fails", "fatal", "slow", "together", "waits", "function", "config")
+        modes = ("plain", "flaky", "fails", "fatal", "slow", "together", "waits", "function", "config", "past")
         for mode in modes:
             assert get(server, f"/create?id={mode}&mode={mode}") == mode
         assert "instance.already_exists" in get(server, "/create?id=plain")["error"]
@@ -181,6 +184,8 @@ def test_steps_retries_sleeps_and_events(project: Project) -> None:
         assert function["name"] == "WorkflowFatalError"
         assert 'the step "function" returned a value which is not serialisable' in function["message"]
         assert "is in a invalid format" in until(server, "config", "errored")["error"]["message"]
+
+        assert "time-traveler" in until(server, "past", "errored")["error"]["message"]
 
         until(server, "plain", "waiting")
         until(server, "flaky", "waiting")

@@ -232,11 +232,11 @@ class LiveInstance:
     async def _sleep(self, name: str, count: int, duration: Any) -> Answer:
         return await self._sleep_for(name, count, duration, f"sleep-{name}-{duration}-{count}")
 
-    async def _sleep_until(self, name: str, count: int, time_ms: float) -> Answer:
+    async def _sleep_until(self, name: str, count: int, ahead_ms: float) -> Answer:
         key = f"sleepUntil-{name}-{count}"
-        if self.file.step(self.record.seq, key) is None and time_ms < self._now():
+        if self.file.step(self.record.seq, key) is None and ahead_ms < 0:
             raise Failure(values.error("Error", limits.PAST))
-        return await self._sleep_for(name, count, max(0.0, time_ms - self._now()), key)
+        return await self._sleep_for(name, count, max(0.0, ahead_ms), key)
 
     async def _sleep_for(self, name: str, count: int, duration: Any, key: str) -> Answer:
         seq = self.record.seq

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
@@ -248,7 +249,9 @@ class WorkflowStep(JsProxy):
         time_ms = given._time if isinstance(given, Date) else given
         if not isinstance(time_ms, (int, float)) or time_ms != time_ms:
             raise_js("TypeError", f'step.sleepUntil("{text}") needs a Date or a number of milliseconds.')
-        self._result(await self._ask("sleep_until", text, self._count("sleepUntil", text), time_ms))
+        # From this process's own now: the session's clock may stand elsewhere.
+        ahead_ms = time_ms - time.time() * 1000
+        self._result(await self._ask("sleep_until", text, self._count("sleepUntil", text), ahead_ms))
 
     @js_async
     async def waitForEvent(self, name: Any = None, options: Any = None, **keywords: Any) -> Any:
