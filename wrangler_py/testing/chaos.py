@@ -244,7 +244,7 @@ async def explore(
         await wpy.reset(seed=seed, restore=snapshot_restorer(start))
         wpy.clock.freeze(start.now_ms)
         wpy.http._routes[:], wpy.http._allowed[:] = copy.deepcopy(routes), allowed
-        faults = Faults(wpy, plan, seed, crash_at=seed - plan.seed + 1 if plan.only is None else seed + 1)
+        faults = Faults(wpy, plan, seed, crash_at=seed - plan.seed + 1)
         faults.install()
         result.runs += 1
         try:

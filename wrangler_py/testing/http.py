@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-import importlib.abc
-import importlib.machinery
-import io
 import json as jsonlib
 import socket
 import sys
@@ -21,12 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from wrangler_py.runtime.inprocess.hub import current_process
 from wrangler_py.runtime.worker import fetch as worker_fetch
 from wrangler_py.runtime.worker import logs
 from wrangler_py.testing.errors import KitError, NetworkBlocked
+from wrangler_py.testing.network import FakeSocket, LateImports, base_url, words
 from wrangler_py.testing.values import Span, seconds
 
 if TYPE_CHECKING:
@@ -238,6 +235,10 @@ class OutboundHttp:
             return None
         raise NetworkBlocked(self._blocked(request.method, request.url))
 
+    def asked(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Reply | None:
+        """`answer`, for clients that write their requests themselves."""
+        return self.answer(Request(method, url, headers, body))
+
     def _passes(self, url: str) -> bool:
         return self._wpy.settings.network == "allow" or any(fnmatch.fnmatchcase(url, one) for one in self._allowed)
 
@@ -255,7 +256,7 @@ class OutboundHttp:
         undo = [self._fetch(), self._http_client(), self._sockets(), *self._httpx(), *self._urllib3()]
         later = {name: patch for name, patch in self._patches().items() if name not in sys.modules}
         if later:
-            finder = _Later(later, undo)
+            finder = LateImports(later, undo)
             sys.meta_path.insert(0, finder)
             undo.append(lambda: sys.meta_path.remove(finder))
 
@@ -287,7 +288,7 @@ class OutboundHttp:
                     return await send(request, on_call)
                 await asyncio.sleep(reply.delay_s)  # if only for a turn: a request is never answered at once
                 if reply.error is not None:
-                    raise worker_fetch.FetchError(_words(reply.error)) from reply.error
+                    raise worker_fetch.FetchError(words(reply.error)) from reply.error
                 location = next((value for name, value in reply.headers if name.lower() == "location"), None)
                 if not request.follow or location is None or reply.status not in (301, 302, 303, 307, 308):
                     break
@@ -325,8 +326,8 @@ class OutboundHttp:
         connect = kind.connect
 
         def replaced(connection: Any) -> None:
-            if _in_event() and not self._passes(_base(connection)):
-                connection.sock = _FakeSocket(self, connection)
+            if _in_event() and not self._passes(base_url(connection)):
+                connection.sock = FakeSocket(self, connection)
                 connection.is_verified = connection.proxy_is_verified = True  # what urllib3 notes of a connection
             else:
                 connect(connection)
@@ -365,7 +366,7 @@ class OutboundHttp:
             if isinstance(reply.error, TimeoutError):
                 raise httpx.ReadTimeout(str(reply.error) or "timed out", request=request) from reply.error
             if reply.error is not None:
-                raise httpx.ConnectError(_words(reply.error), request=request) from reply.error
+                raise httpx.ConnectError(words(reply.error), request=request) from reply.error
             return httpx.Response(reply.status, headers=reply.headers, content=reply.body, request=request)
 
         def replaced(transport: Any, request: Any) -> Any:
@@ -423,107 +424,5 @@ class OutboundHttp:
         return undo
 
 
-class _Later(importlib.abc.MetaPathFinder):
-    """Patches clients that user code imports while it runs."""
-
-    def __init__(
-        self, patches: dict[str, Callable[[], list[Callable[[], None]]]], undo: list[Callable[[], None]]
-    ) -> None:
-        self._patches = patches
-        self._undo = undo
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        patch = self._patches.pop(name, None)
-        if patch is None:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                run(module)
-                self._undo.extend(patch())
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
-class _FakeSocket:
-    """Takes a request of http.client, and gives the answer of a route."""
-
-    def __init__(self, http: OutboundHttp, connection: Any) -> None:
-        self._http = http
-        self._connection = connection
-        self._sent = bytearray()
-        self._answer: io.BytesIO | None = None
-
-    def sendall(self, data: Any) -> None:
-        self._sent += bytes(data)
-
-    send = sendall
-
-    def makefile(self, *args: Any, **options: Any) -> io.BytesIO:
-        head, _, body = bytes(self._sent).partition(b"\r\n\r\n")
-        self._sent.clear()
-        lines = head.decode("latin-1").split("\r\n")
-        method, target, _ = lines[0].split(" ", 2)
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
-        }
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            body = _unchunked(body)
-        url = target if "://" in target else _base(self._connection) + target
-        reply = self._http.answer(Request(method, url, headers, body))
-        if reply is None:
-            raise ConnectionError(f"{url} was let through after its connection was taken over")
-        if reply.delay_s:
-            import time
-
-            time.sleep(reply.delay_s)
-        if reply.error is not None:
-            raise reply.error
-        names = {name.lower() for name, _ in reply.headers}
-        answer = [f"HTTP/1.1 {reply.status} Answer", *(f"{name}: {value}" for name, value in reply.headers)]
-        if "content-length" not in names:
-            answer.append(f"content-length: {len(reply.body)}")
-        return io.BytesIO("\r\n".join([*answer, "", ""]).encode("latin-1") + reply.body)
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-    def settimeout(self, _: Any) -> None:
-        """It answers at once."""
-
-    setblocking = setsockopt = shutdown = settimeout
-
-    def fileno(self) -> int:
-        return -1
-
-
-def _base(connection: Any) -> str:
-    scheme = "https" if "HTTPS" in type(connection).__name__ else "http"
-    port = "" if connection.port in (None, 80 if scheme == "http" else 443) else f":{connection.port}"
-    return f"{scheme}://{connection.host}{port}"
-
-
-def _unchunked(data: bytes) -> bytes:
-    out = bytearray()
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        length = int(size, 16)
-        out += data[:length]
-        data = data[length + 2 :]
-    return bytes(out)
-
-
-def _words(error: BaseException) -> str:
-    return f"Network connection lost. ({type(error).__name__}{f': {error}' if str(error) else ''})"
-
-
 def _in_event() -> bool:
     return logs.current_event.get() is not None or current_process.get() is not None
-
-
-def host_of(url: str) -> str:
-    """The host that a URL names."""
-    return urlsplit(url).netloc

@@ -7,19 +7,19 @@ import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrangler_py.clock import ClockStopped, SessionClock
-from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.record import Event, EventLog
 from wrangler_py.testing import folders
 from wrangler_py.testing.batches import TestBatch, make_batch
 from wrangler_py.testing.clock import TestClock
 from wrangler_py.testing.errors import HandlerHung, KitError, Leftovers
-from wrangler_py.testing.values import Moment, moment_ms
+from wrangler_py.testing.settings import Settings, changed
+from wrangler_py.testing.values import moment_ms
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.inprocess.hub import LoopHub
@@ -42,29 +42,8 @@ __tracebackhide__ = True
 
 T = TypeVar("T")
 
-#: What a test's clock shows at first, unless the test says otherwise: a Thursday.
-START = "2026-01-01T00:00:00Z"
-#: How long a handler may stand still (seconds of real time).
-TIMEOUT_S = 10.0
 #: How often an event that sleeps is looked at (seconds of real time).
 _LOOK_S = 0.01
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """How a test wants its emulator."""
-
-    name: str
-    env: str | None = None
-    vars: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Settings of consumers that differ from the config's: {"mail": {"max_batch_size": 2}}.
-    queues: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    clock: Moment = START
-    crons: bool = True
-    network: str = "block"
-    timeout_s: float = TIMEOUT_S
-    seed: int = 0
-    leftovers: str = "fail"
 
 
 class _Alone:
@@ -91,7 +70,7 @@ class Wpy:
         self.settings = settings
         self.name = settings.name
         self.random = random.Random(settings.seed)
-        self.config = _changed(project.config(settings.env), settings)
+        self.config = changed(project.config(settings.env), settings)
         self.clock = TestClock(self)
         self.session_clock = SessionClock(moment_ms(settings.clock), frozen=True)
         self.timeline: list[Event] = []
@@ -549,8 +528,13 @@ class Wpy:
 
     def begin_sync(self) -> None:
         """Make a loop of the kit's own, and start on it."""
-        self._own_loop = asyncio.new_event_loop()
-        self._own_loop.run_until_complete(self.start())
+        loop = self._own_loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self.start())
+        except BaseException:
+            loop.run_until_complete(self.close(check=False))
+            loop.close()
+            raise
 
     def end_sync(self, *, check: bool = True) -> None:
         """End, and close the loop."""
@@ -567,25 +551,3 @@ class Wpy:
 
 async def _awaited(awaitable: Any) -> Any:
     return await awaitable
-
-
-def _changed(config: SessionConfig, settings: Settings) -> SessionConfig:
-    """The config with what the test's marker changes. Raises KitError for a queue that nobody consumes."""
-    if not settings.vars and not settings.queues:
-        return config
-    consumed = {consumer.queue for worker in config.workers for consumer in worker.consumers}
-    for queue in settings.queues:
-        if queue not in consumed:
-            raise KitError(
-                f'{settings.name} changes the consumer of queue "{queue}", which no worker consumes. '
-                f"Consumed are: {', '.join(sorted(consumed)) or 'none'}."
-            )
-
-    def changed(worker: WorkerConfig) -> WorkerConfig:
-        consumers = tuple(
-            dataclasses.replace(consumer, **settings.queues.get(consumer.queue, {})) for consumer in worker.consumers
-        )
-        secrets = {name: value for name, value in worker.secrets.items() if name not in settings.vars}
-        return dataclasses.replace(worker, consumers=consumers, vars={**worker.vars, **settings.vars}, secrets=secrets)
-
-    return dataclasses.replace(config, workers=tuple(changed(worker) for worker in config.workers))

@@ -145,7 +145,7 @@ def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
 
 
 def _settings(request: pytest.FixtureRequest) -> Any:
-    from wrangler_py.testing.kit import START, Settings
+    from wrangler_py.testing.settings import START, Settings
 
     config, marker = request.config, request.node.get_closest_marker("wpy")
     given: dict[str, Any] = dict(marker.kwargs) if marker is not None else {}
