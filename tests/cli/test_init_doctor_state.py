@@ -13,6 +13,8 @@ from js_project import node_modules
 from tests.cli.conftest import Project
 from wrangler_py.cli.init import TEMPLATES
 
+pytestmark = pytest.mark.timeout(300)
+
 PYTHON_TEMPLATES = [name for name in TEMPLATES if name != "ts"]
 
 

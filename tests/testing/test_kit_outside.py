@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 SHOP = Path(__file__).parent / "shop"
 
 #: Fails when the kit leaves something behind.
@@ -84,12 +86,11 @@ async def test_a_browser_may_come_in(wpy):
     wpy.queues["orders"].assert_enqueued(body__item="book")
 """
     )
-    for arguments in ((), ("-n", "2")):
-        finished = pytest_in(shop, *arguments)
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-        assert "8 passed" in finished.stdout
-        if not arguments:
-            assert "THREADS LEFT: []" in finished.stdout, finished.stdout
+    finished = pytest_in(shop)
+    assert finished.returncode == 0 and "8 passed" in finished.stdout, finished.stdout + finished.stderr
+    assert "THREADS LEFT: []" in finished.stdout, finished.stdout
+    finished = pytest_in(shop, "-n", "2", "-k", "neither")
+    assert finished.returncode == 0 and "4 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_a_failure_shows_what_happened_and_where_the_messages_are(shop: Path) -> None:
