@@ -107,6 +107,8 @@ def test_files_come_before_the_worker(session: DevServer) -> None:
     again = session.request("GET", "/favicon.ico", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
     assert session.get("/").headers["content-type"] == "text/html; charset=utf-8"
+    head = session.request("HEAD", "/favicon.ico")
+    assert (head.body, head.headers["content-length"]) == (b"", "4")
     assert session.get("/nothing/here").text == "the worker"
     assert session.get("/x.secret").text == "the worker", ".assetsignore leaves it out"
     session.wait_for(r"_redirects:\d+: expected a path, a destination")

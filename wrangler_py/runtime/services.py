@@ -53,7 +53,9 @@ def answer_of_assets(assets: AssetsOfWorker | None, request: FetchRequest) -> Fe
     """The answer to a request that never reaches the worker, because a file is there for it; else None."""
     if assets is None or assets.goes_to_worker(request.method, request.url, request.headers):
         return None
-    answer = assets.answer(request.method, request.url, request.headers)
+    # Of a HEAD the server sends the head alone, with the length that the body would have.
+    method = "GET" if request.method == "HEAD" else request.method
+    answer = assets.answer(method, request.url, request.headers)
     return FetchResponse(answer.status, answer.headers, answer.body)
 
 
