@@ -39,7 +39,7 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
     on: ["message.", "messages.", "batch.", "queue.purged", "clock."], queue, every: 10000,
   });
   const { rows } = list;
-  list.hold(over || picked.size > 0 || cursor > 0);
+  list.hold(over || picked.size > 0 || cursor >= 0);
   useEffect(() => {
     const watch = () => setSlim(narrow.matches);
     narrow.addEventListener("change", watch);

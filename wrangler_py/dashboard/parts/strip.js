@@ -3,6 +3,7 @@ import { html, cls, useCell, useState, useEffect } from "../ui.js";
 import { beat, clock, link, now, overview, togglePause } from "../live.js";
 import { clockTime, day, short, span, timeMode } from "../format.js";
 import { href, useRoute } from "../router.js";
+import { session } from "../api.js";
 import { Icon, Logo, Shape, STATE_WORDS } from "./icons.js";
 import { openMenu } from "./floating.js";
 import { act, advanceCall, copyAs, freezeCall, nextCall, realCall, resumeCall, whyNot } from "../actions.js";
@@ -30,6 +31,7 @@ export function Strip() {
   const current = route.parts[0] === "messages" ? (route.params.get("q") ?? "") : "";
   return html`<header class=${cls("strip", virtual && "virtual")}>
     <a class="brand" href=${href([])} aria-label="wpy: Now"><${Logo} /><span>wpy</span></a>
+    ${session.readonly && html`<span class="tag" title=${whyNot()}>read-only</span>`}
     <button type="button" class="item linked" onClick=${togglePause} title=${state === "live" ? "Live. Press to hold all updates (p)" : state === "paused" ? "Updates are held. Press to go on (p)" : "The session does not answer; trying again"}>
       <span class=${cls("live-dot", state)}></span><span class=${state === "live" || state === "connecting" ? "word" : ""}>${LINK_WORDS[state]}</span>
     </button>

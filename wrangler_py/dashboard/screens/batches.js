@@ -31,7 +31,7 @@ function List({ queue, outcome }) {
     ["batches", queue, outcome],
     { on: ["batch."], ...(queue && { queue }) },
   );
-  list.hold(over || cursor > 0);
+  list.hold(over || cursor >= 0);
   const { rows } = list;
   const open = (b) => b && navigate(href(["batch", String(b.id)]));
   useKeys([

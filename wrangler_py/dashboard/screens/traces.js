@@ -25,7 +25,7 @@ export default function Traces({ params }) {
     ["traces", q],
     { on: ["request.", "cron.finished", "batch.finished", "alarm.", "message.sent"] },
   );
-  list.hold(over || cursor > 0);
+  list.hold(over || cursor >= 0);
   const { rows } = list;
   const open = (t) => t && navigate(href(["trace", t.id]));
   useKeys([
