@@ -17,7 +17,7 @@ _LONGEST_LINE = 1 << 20
 _LEVELS = {"log": "log", "info": "info", "warn": "warn", "error": "error", "debug": "debug", "trace": "log"}
 #: Words of workerd's own that say nothing to the user [miniflare filters the same].
 _NOISE = re.compile(
-    r"^\s*stack: [0-9a-f@ /.]|LLVM_SYMBOLIZER|CODE_MOVED|disconnected: |Warning: The Wor?kerd? |"
+    r"^\s*stack: [0-9a-f@ /.]|NOSENTRY|LLVM_SYMBOLIZER|CODE_MOVED|disconnected: |"
     # exceptions that the tail tells of, with the user's lines
     r"Uncaught exception: workerd/.*remote\.jsg\.|A DurableObjectNamespace in the config referenced|"
     r"broken\.(?:outputGateBroken|dropped)"
