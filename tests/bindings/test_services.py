@@ -13,7 +13,7 @@ CALLER = """
     import asyncio, datetime, json
     import js
     from pyodide.ffi import JsException, to_js
-    from workers import Request, Response, WorkerEntrypoint, env, fetch
+    from workers import Request, Response, WorkerEntrypoint, env, fetch, import_from_javascript
     from workers.rpc import _FetcherWrapper, _RpcStubWrapper
 
     class Named(WorkerEntrypoint):
@@ -89,6 +89,10 @@ CALLER = """
         async def named(self, other, request):
             assert (await self.env.ADMIN.rename("x")) == "admin renamed x for sam"
             answer = await self.env.ADMIN.fetch("http://x/")
+            module = import_from_javascript("cloudflare:workers")
+            assert await module.exports.Named(
+                to_js({"props": {"tone": "soft"}}, dict_converter=js.Object.fromEntries)).hello("all") == "hello all soft"
+            assert js.Cloudflare.compatibilityFlags.enable_ctx_exports is True
             mine = self.ctx.exports.Named(to_js({"props": {"tone": "loud"}}, dict_converter=js.Object.fromEntries))
             return Response.json([await answer.text(), await mine.hello("you"), await env.OTHER.add(2, 3)])
 """

@@ -98,6 +98,15 @@ class CloudflareWorkers(JsProxy):
     def waitUntil(self) -> Any:
         return _wait_until_of(self._helper)
 
+    @property
+    def exports(self) -> Any:
+        """The Worker's own entrypoints, as `ctx.exports` has them."""
+        from .. import context
+
+        if context.exports is None:
+            raise AttributeError("exports")
+        return context.exports
+
     def toString(self) -> str:
         return "[object Module]"
 

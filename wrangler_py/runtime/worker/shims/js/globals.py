@@ -226,6 +226,13 @@ def _scheduler() -> Any:
     return make_object({"wait": _function("wait", wait)})
 
 
+def _cloudflare() -> Any:
+    from .core import make_object
+
+    flags = dict(getattr(sys.modules.get("_cloudflare_compat_flags"), "flags", {}))
+    return make_object({"compatibilityFlags": make_object(flags)})
+
+
 def _eval(*_code: Any) -> Any:
     from .core import raise_js
 
@@ -259,6 +266,7 @@ _SIMPLE: dict[str, Any] = {
     "encodeURI": lambda: _function("encodeURI", _encoder(_URI_SAFE)),
     "decodeURIComponent": lambda: _function("decodeURIComponent", _decode),
     "decodeURI": lambda: _function("decodeURI", _decode),
+    "Cloudflare": _cloudflare,
     "eval": lambda: _function("eval", _eval),
     "reportError": lambda: _function("reportError", _report_error),
 }
