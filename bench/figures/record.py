@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from dataclasses import replace
+from http.client import HTTPConnection
 from statistics import median
 
 from bench.figures import Group, Line, Value
@@ -35,7 +37,41 @@ def record(subject: Subject) -> dict[str, Value]:
                 cpu.append(measured[with_record][1] / measured[without][1])
             values[f"record_{how}_rate"] = median(rates)
             values[f"record_{how}_cpu"] = median(cpu)
+        values["record_watched"] = median(_watched(with_record, count) for _ in range(pairs))
     return values
+
+
+def _watched(session: Session, count: int) -> float:
+    """The rate of sendBatch(100) while a dashboard is open, to that without one."""
+    alone, _ = _load(session, "batches", count)
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(session.port, stop), daemon=True)
+    watcher.start()
+    try:
+        watched, _ = _load(session, "batches", count)
+    finally:
+        stop.set()
+        watcher.join(10)
+    return watched / alone
+
+
+def _watch(port: int, stop: threading.Event) -> None:
+    """What an open page does: it follows the stream, and asks for the overview and the newest messages with each change."""
+    api = "/cdn-cgi/wpy/api"
+    stream, calls = HTTPConnection("127.0.0.1", port, timeout=2), HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        stream.request("GET", f"{api}/events", headers={"Accept": "text/event-stream"})
+        lines = stream.getresponse()
+        while not stop.is_set():
+            if lines.readline().startswith(b"event: change"):
+                for path in ("overview", "messages?limit=50"):
+                    calls.request("GET", f"{api}/{path}")
+                    calls.getresponse().read()
+    except TimeoutError:
+        pass  # nothing changes any more
+    finally:
+        stream.close()
+        calls.close()
 
 
 def _load(session: Session, how: str, count: int) -> tuple[float, float]:
@@ -51,15 +87,23 @@ _TITLES = {"sequential": "sequential sends", "batches": "sendBatch(100)", "concu
 GROUPS = (
     Group(
         "record",
-        tuple(
-            line
-            for how in _HOW
-            for line in (
-                Line(
-                    f"record_{how}_rate", f"{_TITLES[how]}, rate with the record to without", "x", higher_is_better=True
-                ),
-                Line(f"record_{how}_cpu", "  CPU of the tree per message", "x", "at most", 1.1),
-            )
+        (
+            *(
+                line
+                for how in _HOW
+                for line in (
+                    Line(
+                        f"record_{how}_rate",
+                        f"{_TITLES[how]}, rate with the record to without",
+                        "x",
+                        higher_is_better=True,
+                    ),
+                    Line(f"record_{how}_cpu", "  CPU of the tree per message", "x", "at most", 1.1),
+                )
+            ),
+            Line(
+                "record_watched", "sendBatch(100), rate with an open dashboard to without", "x", higher_is_better=True
+            ),
         ),
         record,
         wpy_alone=True,
