@@ -25,6 +25,8 @@ class Event(NamedTuple):  # one a send and more: the cheapest to make
     span: Span | None = None
 
 
+#: The work that goes on in this task.
+_THIS = Span("", "")
 Subscriber = Callable[[Event], None]
 
 
@@ -50,9 +52,9 @@ class EventLog:
 
         return unsubscribe
 
-    def emit(self, kind: str, *, span: Span | None = None, **data: Any) -> None:
+    def emit(self, kind: str, *, span: Span | None = _THIS, **data: Any) -> None:
         """Tell everybody. `span`: the work that the event belongs to, if that is not the one that goes on in this task."""
-        event = Event(self._clock.now_ms(), kind, data, span or current_span.get())
+        event = Event(self._clock.now_ms(), kind, data, current_span.get() if span is _THIS else span)
         subscribers = self._by_kind.get(kind)
         if subscribers is None:
             subscribers = self._by_kind[kind] = tuple(

@@ -14,7 +14,7 @@ from functools import partial
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.record import EventLog
-from wrangler_py.events.trace import current_span
+from wrangler_py.events.trace import Span, current_span
 from wrangler_py.queues import backlog, history, limits, tables
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.intake import Intake, check_limits
@@ -62,6 +62,8 @@ class Broker:
         #: Told of every queue that got messages and has no listener here; another session may consume it.
         self.on_unheard: Callable[[str], None] = self._say_unconsumed
         self._unconsumed: set[str] = set()
+        #: What was sent in this turn of the loop and is not told yet: queue, work, messages, as they are stored.
+        self._sent: list[tuple[str, Span | None, list[OutgoingMessage], list[NewMessage]]] = []
         self._told: dict[tuple[str, str], int] = {}
         self._latest_ms = clock.now_ms()
         self._look = asyncio.Event()
@@ -120,14 +122,32 @@ class Broker:
         def stored(metrics: QueueMetrics | None, new: Sequence[NewMessage], error: Exception | None) -> None:
             tell(metrics, error)
             if error is None:
-                ids = [message.id for message in new]
-                ready = [message.visible_ms for message in new]
-                self._events.emit("message.sent", queue=queue, ids=ids, messages=messages, ready=ready, span=span)
-                self._announce(queue, ready)
+                self._note_sent(queue, span, messages, new)
+                self._announce(queue, [message.visible_ms for message in new])
             elif isinstance(error, limits.QueueSendError):
                 self._say_failed(f'send to queue "{queue}"', error.cause)
 
         self._intake.add(queue, messages, delay_seconds, stored)
+
+    def _note_sent(
+        self, queue: str, span: Span | None, messages: Sequence[OutgoingMessage], new: Sequence[NewMessage]
+    ) -> None:
+        """What one piece of work sends to one queue in one commit is told as one."""
+        sent = self._sent
+        if not sent:
+            asyncio.get_running_loop().call_soon(self._tell_sent)
+        elif sent[-1][0] == queue and sent[-1][1] is span:
+            sent[-1][2].extend(messages)
+            sent[-1][3].extend(new)
+            return
+        sent.append((queue, span, list(messages), list(new)))
+
+    def _tell_sent(self) -> None:
+        told, self._sent = self._sent, []
+        for queue, span, messages, new in told:
+            ids = [message.id for message in new]
+            ready = [message.visible_ms for message in new]
+            self._events.emit("message.sent", queue=queue, ids=ids, messages=messages, ready=ready, span=span)
 
     def commit_now(self) -> None:
         """Do not wait for the loop's next turn: what was enqueued is all that comes for now."""

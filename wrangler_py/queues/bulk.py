@@ -6,6 +6,7 @@ The messages were looked up a moment before (search.py); one that somebody has t
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -141,6 +142,7 @@ class BulkChanges:
             for name, those in by_queue.items():
                 for at in range(0, len(those), _SEND):
                     await self._broker.send(name, [message for _, message in those[at : at + _SEND]], delay_seconds)
+            await asyncio.sleep(0)  # what was sent is told in the loop's next turn
         finally:
             leave()
         asked = {(old, name) for old, name, _ in messages}
