@@ -33,7 +33,7 @@ function App() {
     document.title = `${route.parts[1] && name !== "batch" ? `${route.parts[1].slice(0, 40)} · ` : ""}${label} · wpy`;
   }, [route]);
   return html`
-    <button type="button" class="skip btn" onClick=${() => document.getElementById("main").querySelector("[tabindex='0'], a, button")?.focus()}>Skip to the content</button>
+    <button type="button" class="skip btn" onClick=${() => /** @type {HTMLElement} */ (document.querySelector("#main [tabindex='0'], #main a, #main button"))?.focus()}>Skip to the content</button>
     <${Strip} />
     <${Nav} current=${HOME_OF[name] ?? name} />
     <main id="main" tabindex="-1">

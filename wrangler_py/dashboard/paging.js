@@ -9,8 +9,10 @@ import { keep } from "./live.js";
 const FIRST = 100;
 const FAR = 1000;
 
+/** @typedef {{id: string, [name: string]: any}} Row */
+
 /**
- * @template {{id: string}} R
+ * @template {Row} R
  * @typedef {object} Paged
  * @property {R[]} rows those that are loaded
  * @property {number} total of the whole list
@@ -25,7 +27,7 @@ const FAR = 1000;
  */
 
 /**
- * @template {{id: string}} R
+ * @template {Row} R
  * @param {(page: {cursor: string | null, limit: number}, signal?: AbortSignal) => Promise<{rows: R[], cursor: string | null, total?: number, totalIsExact?: boolean, tookMs?: number}>} load
  * @param {unknown[]} deps what makes it another list
  * @param {import("./live.js").Freshness} freshness

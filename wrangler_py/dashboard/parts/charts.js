@@ -20,7 +20,7 @@ export function Spark({ spark, width = 120, height = 26 }) {
   for (let i = 0; i < n; i++) {
     let y = height;
     if (!sums[i]) bars.push(html`<rect x=${i * step + 0.5} y=${height - 1.5} width=${step - 1} height="1.5" fill="var(--line-strong)" />`);
-    for (const [name, value] of [["acked", spark.acked[i]], ["retrying", spark.retried[i]], ["dead", spark.failed[i]]]) {
+    for (const [name, value] of /** @type {[string, number][]} */ ([["acked", spark.acked[i]], ["retrying", spark.retried[i]], ["dead", spark.failed[i]]])) {
       if (!value) continue;
       const h = Math.max(2, (value / max) * (height - 2));
       y -= h;

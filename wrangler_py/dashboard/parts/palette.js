@@ -18,6 +18,7 @@ export const openPalette = () => openDialog(Palette);
 /** @returns {{group: string, label: string, icon: string, hint?: string, run: () => void}[]} */
 function everything() {
   const o = overview.get();
+  /** @type {ReturnType<typeof everything>} */
   const list = SCREENS.map((s) => ({ group: "Screens", label: s.label, icon: s.icon, hint: `g ${s.key}`, run: () => navigate(href(s.parts)) }));
   const queues = (o?.queues ?? []).slice(0, 3000);
   for (const q of queues) list.push({ group: "Queues", label: q.name, icon: "queues", hint: q.backlog ? `${q.backlog} waiting` : "", run: () => navigate(href(["queue", q.name])) });
@@ -56,7 +57,6 @@ export function fit(text, letters) {
   return 5 + gaps;
 }
 
-/** @param {{close: () => void}} props */
 function Palette() {
   const all = useMemo(everything, []);
   const [text, setText] = useState("");
