@@ -206,3 +206,33 @@ async def test_state_is_saved_loaded_and_reset(wpy):
     assert (await wpy.env.DB.prepare("SELECT count FROM stock").first())["count"] == 10
     await wpy.state.reset()
     assert await wpy.env.CACHE.get("greeting") is None and wpy.queues["audit"].pending == 0
+
+
+async def test_seeds_and_migrations(wpy, tmp_path):
+    assert await wpy.state.apply_migrations("DB") == ["0001_stock.sql"]
+    (tmp_path / "more.sql").write_text(
+        "-- two of them\nINSERT INTO stock VALUES ('pen', 3);\nINSERT INTO stock VALUES ('ink', 1);\n"
+    )
+    (tmp_path / "cache.json").write_text('{"greeting": "hello", "list": [1, 2]}')
+    await wpy.state.seed(tmp_path / "more.sql")
+    await wpy.state.seed(tmp_path / "cache.json", "CACHE")
+    found = await wpy.env.DB.prepare("SELECT item, count FROM stock ORDER BY item").all()
+    assert [(row["item"], row["count"]) for row in found.results] == [("book", 10), ("ink", 1), ("pen", 3)]
+    assert await wpy.env.CACHE.get("list") == "[1, 2]"
+    with pytest.raises(KitError, match=r"there is no file .*nowhere\.sql to seed with"):
+        await wpy.state.seed("nowhere.sql")
+
+
+async def test_a_state_of_wpy_dev_can_be_loaded(wpy, tmp_path):
+    await wpy.queues["audit"].send({"n": 1})
+    await wpy.env.BUCKET.put("invoice", "hello")
+    await wpy.clock.advance("1h")
+    wpy.state.write(tmp_path / "saved")
+    await wpy.state.reset()
+    assert wpy.queues["audit"].pending == 0 and await wpy.env.BUCKET.get("invoice") is None
+    await wpy.state.load(tmp_path / "saved")
+    wpy.queues["audit"].assert_enqueued(body={"n": 1})
+    assert await (await wpy.env.BUCKET.get("invoice")).text() == "hello"
+    assert str(wpy.clock) == "2026-01-01T01:00:00Z"
+    with pytest.raises(KitError, match="there is no saved state"):
+        await wpy.state.load("never")
