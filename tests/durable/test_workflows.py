@@ -152,7 +152,8 @@ def get(server: DevServer, path: str) -> Any:
 def until(server: DevServer, instance: str, status: str) -> dict[str, Any]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = get(server, f"/status?id={instance}")
+        answer = server.get(f"/status?id={instance}")
+        found = answer.json() if answer.text.startswith("{") else {"answer": answer.text}
         if found.get("status") == status:
             return found
         time.sleep(0.05)
@@ -269,6 +270,22 @@ def test_control_by_binding_and_command(project: Project) -> None:
         assert until(server, "t", "complete")["output"][0] == {"n": 1}
         listed = json.loads(server.wpy("workflows", "list", "--json"))
         assert listed[0]["name"] == "orders" and listed[0]["instances"] == {"complete": 3, "terminated": 1}
+
+
+def test_code_that_cannot_be_loaded_is_waited_for(project: Project) -> None:
+    make(project)
+    with project.server("--clock", "virtual") as server:
+        get(server, "/create?id=p")
+        until(server, "p", "waiting")
+    project.write("src/entry.py", "import nothing_of_that_name\n")
+    with project.server("--clock", "virtual") as server:
+        server.wait_for("nothing_of_that_name")
+        server.wpy("clock", "advance", "1h")
+        time.sleep(1)
+        project.write("src/entry.py", CODE)
+        until(server, "p", "waiting")
+        server.wpy("clock", "advance", "3d")
+        assert until(server, "p", "complete")["output"][0] == 2026
 
 
 def test_a_class_that_is_not_there_is_an_error_at_the_start(project: Project) -> None:

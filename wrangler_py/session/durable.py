@@ -50,6 +50,8 @@ class SessionObjects:
         try:
             result = await runtime.alarm(_target(alarm), alarm.time_ms, alarm.failures)
         except (RemoteError, WorkerError) as error:
+            if getattr(runtime, "broken", None) is not None:
+                return AlarmOutcome("none")  # its object has it still, and says so to the next code that can be loaded
             return AlarmOutcome("failed", str(error))
         return AlarmOutcome(result["outcome"], result.get("error"))
 

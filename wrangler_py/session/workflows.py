@@ -52,19 +52,27 @@ class SessionWorkflows:
 
     # Runner -----------------------------------------------------------------------------------------------------------
 
-    async def start(self, definition: Definition, instance: str, token: int, event: Any) -> Run:
+    async def start(
+        self, definition: Definition, instance: str, token: int, event: Any, hold: Callable[[bool], None]
+    ) -> Run:
         """See Runner.start."""
         runtime: Any = None if self.workers is None else self.workers.named(definition.worker)
         if not hasattr(runtime, "start_workflow"):
             text = limits.NO_RUNNER.format(name=definition.name, worker=definition.worker)
             raise RunFailed(values.error("Error", f"WorkflowInternalError: {text}"))
         target = ("workflow", definition.class_name, definition.name, instance, token)
-        try:
-            return _WorkerRun(await runtime.start_workflow(target, [event]))
-        except WorkerError as error:
-            if runtime.broken is not None:  # its code cannot be loaded: wait for code that can
-                await asyncio.sleep(_BROKEN_S)  # real time: this is about the code, not about the session's clock
-            raise RunLost(error.text) from None
+        while True:
+            try:
+                return _WorkerRun(await runtime.start_workflow(target, [event]))
+            except WorkerError as error:
+                if runtime.broken is None:
+                    raise RunLost(error.text) from None
+            hold(True)  # its code cannot be loaded: wait for code that can
+            try:
+                while runtime.broken is not None:
+                    await asyncio.sleep(_BROKEN_S)  # real time: this is about the code, not about the session's clock
+            finally:
+                hold(False)
 
     async def asked(self, name: str, instance: str, token: int, seen: int, operation: str, *arguments: Any) -> Any:
         """A question of a running `run()` (a session call of its worker)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,8 +62,10 @@ class Run(Protocol):
 class Runner(Protocol):
     """Who runs `run()`."""
 
-    async def start(self, definition: Definition, instance: str, token: int, event: Any) -> Run:
-        """Raises RunLost when the worker does not run."""
+    async def start(
+        self, definition: Definition, instance: str, token: int, event: Any, hold: Callable[[bool], None]
+    ) -> Run:
+        """Raises RunLost when the worker's process ends. `hold` is told while it cannot be started, which may take long."""
         ...
 
 
@@ -358,7 +360,7 @@ class WorkflowEngine:
                 ("instanceId", live.record.id),
             ],
         )
-        run = await self._runner.start(live.definition, live.record.id, token, event)
+        run = await self._runner.start(live.definition, live.record.id, token, event, live.hold)
         result = asyncio.ensure_future(run.result())
         renewed = self._renewals[live] = asyncio.Event()
         superseded = asyncio.ensure_future(self._superseded(live, run, renewed))

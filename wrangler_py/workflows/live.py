@@ -56,6 +56,8 @@ class LiveInstance:
         self._waking = 0
         #: How many answers the run was given, and how many of them it had when it last asked or said that it rests.
         self._answered, self._seen = 1, 0
+        #: Whether it waits for code that can be loaded.
+        self._held = False
         self.pause_asked = False
         #: Whether the run is to be begun anew as soon as no step runs.
         self.renew = False
@@ -67,7 +69,14 @@ class LiveInstance:
     @property
     def busy(self) -> bool:
         """Whether it does more than wait."""
+        if self._held:
+            return False
         return bool(self.executing or self._waking) or self._answered > self._seen or not self._waiting
+
+    def hold(self, held: bool) -> None:
+        """Whether nothing can be done for it now: the clock does not wait for it."""
+        self._held = held
+        self._engine.news()
 
     def begin(self) -> int:
         """A new run; its token."""
