@@ -26,6 +26,10 @@ class ConnectionLost(Exception):
     """workerd closed the connection before it had answered: it has ended, or the request ended it."""
 
 
+class BadAnswer(ConnectionLost):
+    """What came is no HTTP that others could read: a header's name or value that HTTP does not allow, most likely."""
+
+
 @dataclass(slots=True)
 class Answer:
     """An answer's head, and the body as far as it came with it. `stream`, when present, yields the rest."""
@@ -152,8 +156,10 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._become_raw(data[upgrade.args[0] :])
             return
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             if not (self._is_head and self._complete):
+                if self._head is not None and not self._head.done():
+                    self._head.set_exception(BadAnswer(f"the Worker's answer is no valid HTTP: {error}"))
                 self.abort()
                 return
         self._came()

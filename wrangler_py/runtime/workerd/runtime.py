@@ -22,7 +22,7 @@ from wrangler_py.runtime.base import (
     WorkerError,
 )
 from wrangler_py.runtime.workerd.bundle import BuildError
-from wrangler_py.runtime.workerd.client import Answer, ConnectionLost
+from wrangler_py.runtime.workerd.client import Answer, BadAnswer, ConnectionLost
 from wrangler_py.runtime.workerd.dispatch import batch_json, batch_outcome, scheduled_outcome
 from wrangler_py.runtime.workerd.generation import DispatchFailed, Generation, RunningEvent
 from wrangler_py.runtime.workerd.host import LoadFailed, WorkerdHost
@@ -182,6 +182,8 @@ class WorkerdRuntime:
             streams = True
             stream = self._streamed(generation, event, answer.stream)
             return FetchResponse(answer.status, answer.headers, answer.body, stream)
+        except BadAnswer as error:
+            raise WorkerError(str(error)) from None
         except ConnectionLost:
             raise WorkerError(await generation.why_lost(), outcome=generation.lost_outcome) from None
         finally:
