@@ -20,8 +20,7 @@ is none. (`max_retries` counts redeliveries, so a message is delivered at most `
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wrangler_py.queues.limits import MAX_DELAY_SECONDS
 from wrangler_py.queues.message import BatchOutcome, Message
@@ -33,8 +32,7 @@ CANCELED = "canceled"
 Action = Literal["ack", "retry", "dead_letter", "drop", "release", "unclaim"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):  # one for each message, so the cheapest to make
     """What happens to one message, and why."""
 
     message: Message
