@@ -10,7 +10,6 @@ import re
 
 #: docs: limits. engine: lib/validators.
 MAX_INSTANCE_ID = 100
-MAX_NAME = 64
 MAX_STEP_NAME = 256
 ID_PATTERN = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9-_]*\Z")
 MAX_STEPS = 10_000
@@ -33,7 +32,6 @@ EVENT_TIMEOUT_MS = 24 * 3600 * 1000
 #: A process that dies this often in a row while it runs an instance, between which no step was finished, is not tried again.
 MAX_CRASHES = 5
 
-STATUSES = ("queued", "running", "paused", "errored", "terminated", "complete", "waiting", "waitingForPause", "unknown")
 FINAL = ("complete", "errored", "terminated")
 
 # --- texts (engine, unless another source is named) -------------------------------------------------------------------
@@ -65,7 +63,6 @@ ATTEMPT_LOST = "Attempt failed due to internal workflows error"
 NON_RETRYABLE = (
     "The execution of the Workflow instance was terminated, as a step threw an NonRetryableError and it was not handled"
 )
-STEP_NON_RETRYABLE = 'Step threw a NonRetryableError with message "{message}"'
 CRASHED = "The Worker's process ended {count} times while it ran this instance. The last time: {reason}"
 NO_RUNNER = 'The workflow "{name}" belongs to the Worker "{worker}", which does not run in this session.'
 UNKNOWN_WORKFLOW = 'This session has no workflow "{name}".'

@@ -21,10 +21,7 @@ IDLE_S = 10.0
 #: WebSockets (docs, measured): tags of one, characters of a tag, bytes of an attachment, sockets of an object.
 MAX_TAGS = 10
 MAX_TAG_LENGTH = 256
-MAX_ATTACHMENT_BYTES = 16384
 MAX_SOCKETS = 32768
-#: Bytes of the texts of an automatic answer (docs).
-MAX_AUTO_RESPONSE = 2048
 
 # --- ids and namespaces (measured) ------------------------------------------------------------------------------------
 
@@ -41,7 +38,6 @@ BAD_JURISDICTION = (
 
 NO_METHOD = 'The RPC receiver does not implement the method "{name}".'
 RESERVED_METHOD = "'{name}' is a reserved method and cannot be called over RPC."
-NOT_A_FUNCTION = '"{name}" is not a function.'
 #: Names that JavaScript, or the runtime, calls itself.
 RESERVED = frozenset(
     ("alarm", "webSocketMessage", "webSocketClose", "webSocketError", "fetch", "connect", "constructor", "dup")
@@ -58,9 +54,6 @@ BLOCKED_TOO_LONG = (
 CODE_UPDATED = "Durable Object reset because its code was updated."
 WRITE_FAILED = "Internal error in Durable Object storage write caused object to be reset."
 NO_LONGER = "Durable Object storage is no longer accessible."
-DEADLOCK = (
-    "blockConcurrencyWhile() waits for an event of the same object, which waits for blockConcurrencyWhile() to end"
-)
 
 # --- storage (measured) -----------------------------------------------------------------------------------------------
 
@@ -119,10 +112,7 @@ NO_BIGINT = "Cannot convert a BigInt value to a number"
 # --- WebSockets (measured) --------------------------------------------------------------------------------------------
 
 TAKEN_BY_ACCEPT = "Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`"
-PAIR_USED = "Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response."
 TOO_MANY_TAGS = "a Hibernatable WebSocket cannot have more than {limit} tags"
 TAG_TOO_LONG = '"{tag}" is longer than the max tag length ({limit} characters).'
-ATTACHMENT_TOO_LARGE = "A WebSocket 'attachment' cannot be larger than {limit} bytes.'attachment' was {size} bytes."
 NO_TAGS_YET = "you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket."
-ONLY_HIBERNATABLE_TAGS = "only hibernatable websockets can have tags."
 TOO_MANY_SOCKETS = "only {limit} websockets can be accepted on a single Durable Object instance"
