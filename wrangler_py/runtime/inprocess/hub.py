@@ -25,6 +25,9 @@ from wrangler_py.runtime.worker import loop as worker_loop
 #: The LocalProcess (process.py) that the running code belongs to.
 current_process: ContextVar[Any] = ContextVar("wpy_process", default=None)
 
+#: Whether the running code is an event that has not made its first step yet.
+begins: ContextVar[bool] = ContextVar("wpy_begins", default=False)
+
 NOT_ASYNCIOS = (
     "This loop ({name}) cannot run workers: wpy's test kit needs asyncio's own event loop, whose timers it moves. "
     "Leave uvloop out of the tests that use wpy's fixtures."
@@ -214,7 +217,7 @@ class LoopHub:
 
     def _run_once(self) -> None:
         if self._held:
-            self.loop._ready.extend(self._held)
+            self.loop._ready.extendleft(reversed(self._held))  # they were there first
             self._held.clear()
         self._arrange()
         self._turn()
@@ -233,7 +236,7 @@ class LoopHub:
             event = context.get(logs.current_event)
             if process is not None and process.dead:
                 continue  # what belongs to a process that was cut off goes on no more
-            if handle._cancelled or process is None or (event is None and context is process.frames_context):
+            if handle._cancelled or process is None or (event is None and not context.get(begins)):
                 own.append(handle)
             else:  # an event that begins is known by its task's context only
                 steps.setdefault(event or id(context), []).append(handle)

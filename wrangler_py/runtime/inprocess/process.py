@@ -8,7 +8,7 @@ from asyncio import events
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from wrangler_py.runtime.inprocess.hub import LoopHub, current_process
+from wrangler_py.runtime.inprocess.hub import LoopHub, begins, current_process
 from wrangler_py.runtime.python.process import BlockedSink, Calls, LogSink, PendingEvent, ProcessEnded, WorkerProcess
 from wrangler_py.runtime.worker import frames
 from wrangler_py.runtime.worker.context import Event
@@ -82,6 +82,13 @@ class LocalDispatcher(Dispatcher):
 
     def _make_watchdog(self) -> Any:
         return _NoWatchdog()
+
+    def _begin(self, frame: tuple[Any, ...]) -> None:
+        token = begins.set(True)
+        try:
+            super()._begin(frame)
+        finally:
+            begins.reset(token)
 
     def _began(self, event: Event) -> None:
         super()._began(event)
