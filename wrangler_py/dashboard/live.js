@@ -166,7 +166,8 @@ export function keep(load, told, freshness, failed = () => {}) {
     if (ended || wait) return;
     wait = setTimeout(() => {
       wait = 0;
-      run();
+      // What is paused, or hidden, asks for nothing; everything is asked again when it goes on.
+      if (link.get() !== "paused") run();
     }, Math.max(0, earliest - performance.now()));
   };
   const parts = [
