@@ -54,6 +54,12 @@ class FakeSocket:
     send = sendall
 
     def makefile(self, *args: Any, **options: Any) -> io.BytesIO:
+        try:
+            return self._file()
+        except OSError as error:  # told when it is read: http.client makes half an object otherwise
+            return _Fails(error)
+
+    def _file(self) -> io.BytesIO:
         head, _, body = bytes(self._sent).partition(b"\r\n\r\n")
         self._sent.clear()
         lines = head.decode("latin-1").split("\r\n")
@@ -89,6 +95,17 @@ class FakeSocket:
 
     def fileno(self) -> int:
         return -1
+
+
+class _Fails(io.BytesIO):
+    """An answer that does not come."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        raise self._error
 
 
 def base_url(connection: Any) -> str:
