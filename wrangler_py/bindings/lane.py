@@ -22,10 +22,12 @@ class Closing:
 class Lane(Generic[S]):
     """A store that is opened, used and closed in a thread of its own: `await lane(KvStore.get, "key")`."""
 
-    def __init__(self, open_store: Callable[[], S], name: str) -> None:
-        """`open_store` is called in the thread when the first call comes; what it raises, that call raises."""
+    def __init__(self, open_store: Callable[[], S], name: str, *, threaded: bool = True) -> None:
+        """`open_store` is called in the thread when the first call comes; what it raises, that call raises. Without
+        `threaded` the caller's thread does the work, at once: what happens when no longer depends on the machine."""
         self._open = open_store
         self._name = name
+        self._threaded = threaded
         self._store: S | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
@@ -34,6 +36,8 @@ class Lane(Generic[S]):
         """`method(store, *args)` in the thread, behind all calls made before."""
         if self._closed:
             raise RuntimeError(f"{self._name} is closed")
+        if not self._threaded:
+            return self._run(method, *args, **options)
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         work = self._thread.submit(self._run, method, *args, **options)
@@ -54,6 +58,8 @@ class Lane(Generic[S]):
         if thread is not None:
             thread.submit(self._close_store)
             thread.shutdown(wait=True)
+        elif not self._threaded:
+            self._close_store()
 
     def _close_store(self) -> None:
         store, self._store = self._store, None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrangler_py.bindings.files import d1_path, kv_path, r2_path
-from wrangler_py.bindings.lane import Lane
+from wrangler_py.bindings.lane import Closing, Lane
 from wrangler_py.clock import Clock
 
 if TYPE_CHECKING:
@@ -14,13 +15,16 @@ if TYPE_CHECKING:
     from wrangler_py.bindings.kv import KvStore
     from wrangler_py.bindings.r2 import R2Store
 
+S = TypeVar("S", bound=Closing)
+
 
 class BindingStorage:
     """`await storage.kv("id")(KvStore.get, "key")`. Nothing is opened or imported before it is used."""
 
-    def __init__(self, state: Path, clock: Clock) -> None:
-        """`state`: the state folder. Keys expire by `clock`."""
+    def __init__(self, state: Path, clock: Clock, *, threaded: bool = True) -> None:
+        """`state`: the state folder. Keys expire by `clock`. `threaded`: see Lane."""
         self._state = state
+        self._threaded = threaded
         self._clock = clock
         self._kv: dict[str, Lane[KvStore]] = {}
         self._d1: dict[str, Lane[D1Database]] = {}
@@ -29,20 +33,23 @@ class BindingStorage:
     def kv(self, namespace: str) -> Lane[KvStore]:
         """The KV namespace of this id."""
         if namespace not in self._kv:
-            self._kv[namespace] = Lane(lambda: open_kv(self._state, namespace, self._clock), f"kv {namespace}")
+            self._kv[namespace] = self._lane(lambda: open_kv(self._state, namespace, self._clock), f"kv {namespace}")
         return self._kv[namespace]
 
     def d1(self, database: str) -> Lane[D1Database]:
         """The D1 database of this id."""
         if database not in self._d1:
-            self._d1[database] = Lane(lambda: open_d1(self._state, database), f"d1 {database}")
+            self._d1[database] = self._lane(lambda: open_d1(self._state, database), f"d1 {database}")
         return self._d1[database]
 
     def r2(self, bucket: str) -> Lane[R2Store]:
         """The R2 bucket of this name."""
         if bucket not in self._r2:
-            self._r2[bucket] = Lane(lambda: open_r2(self._state, bucket, self._clock), f"r2 {bucket}")
+            self._r2[bucket] = self._lane(lambda: open_r2(self._state, bucket, self._clock), f"r2 {bucket}")
         return self._r2[bucket]
+
+    def _lane(self, open_store: Callable[[], S], name: str) -> Lane[S]:
+        return Lane(open_store, name, threaded=self._threaded)
 
     def close(self) -> None:
         """Finish the calls that run, and close everything. The storage may be used again."""

@@ -72,6 +72,8 @@ class EmulatorOptions:
     api_token: str | None = None
     #: Where Chrome DevTools may connect to the JavaScript Workers; None: nowhere.
     inspector_port: int | None = None
+    #: KV, D1 and R2 work in threads of their own; False: at once, in the loop's thread, so that a run can be repeated.
+    storage_threads: bool = True
     #: A debugger may hold Python workers for as long as it likes.
     debugger: bool = False
     #: How much the record of what happened (events/) keeps; None: nothing is recorded.
@@ -163,7 +165,7 @@ class Emulator:
 
     def _open_bindings(self) -> None:
         """Make the simulators behind the bindings of all workers."""
-        self.storage = BindingStorage(self.store.path.parent, self.clock)
+        self.storage = BindingStorage(self.store.path.parent, self.clock, threaded=self.options.storage_threads)
         self.assets = SiteAssets(self.events)
         self._small_state = SmallState(self.store.path.parent)
         #: Who answers the calls of Python workers' bindings, by kind (runtime/python/binding_specs.py).

@@ -247,7 +247,7 @@ class Wpy:
         events = EventLog(self.session_clock)
         events.subscribe(self.timeline.append)
         self._undo += [self.http.install(), self._capture()]
-        options = EmulatorOptions(crons=self.settings.crons, worker_clock=True, record=None)
+        options = EmulatorOptions(crons=self.settings.crons, worker_clock=True, record=None, storage_threads=False)
         session: Any = _Alone()
         emulator = Emulator(
             self.config,
