@@ -25,6 +25,12 @@ def needs(*modules: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
+def has_django_cf() -> bool:
+    """Whether django-cf is here, in the shape it has from 0.2 on."""
+    spec = find_spec("django_cf")
+    return spec is not None and any((Path(folder) / "db").is_dir() for folder in spec.submodule_search_locations or ())
+
+
 Start = Callable[..., DevServer]
 
 
@@ -224,3 +230,34 @@ def test_django(start: Start) -> None:
     assert server.get("/stream/").text == "0,1,2,3,4,"
     broken = server.get("/broken/")
     assert broken.status == 500 and "broken view" in broken.text
+
+
+@pytest.mark.skipif(not has_django_cf(), reason="not installed: django-cf>=0.2 (which needs Python 3.12)")
+@needs("django")
+def test_django_with_d1_and_a_durable_object(start: Start, tmp_path: Path) -> None:
+    server = start("django-d1")
+    first = {"title": "zebra", "owner": "ada", "more": {"x": [1, None]}, "cost": "1.50", "due": "2026-01-02T03:04:05Z"}
+    zebra = {"id": 1, "done": False} | first | {"due": "2026-01-02T03:04:05+00:00"}
+    second = {"title": "ant", "done": True, "owner": "ada"}
+    ant = {"id": 2, "due": None, "cost": "0.00", "more": {}} | second
+    for where in ("", "?in=object"):  # Django in the Worker on D1, Django in an object on its SQLite
+        assert server.get(f"/{where}").status == 500  # no such table
+        assert server.get(f"/__run_migrations__/{where}").json() == {"status": "success"}
+        assert server.get(f"/{where}").json() == {"count": 0, "todos": []}
+        made = server.post(f"/{where}", json=first)
+        assert (made.status, made.json()) == (201, zebra)
+        assert server.post(f"/{where}", json=second).json() == ant
+        assert server.get(f"/{where}").json() == {"count": 2, "todos": [ant, zebra]}
+
+    assert server.request("PUT", "/1/", json={"done": True}).json() == zebra | {"done": True}
+    assert server.request("DELETE", "/2/").status == 204
+    assert server.get("/2/").status == 404
+    assert server.get("/?in=object").json()["count"] == 2
+    assert [server.get("/__create_admin__/").json()["status"] for _ in range(2)] == ["success", "info"]
+    assert server.get("/login/?password=wrong").status == 403
+    signed_in = server.get("/login/?password=password")
+    assert signed_in.text == "admin" and "sessionid=" in signed_in.headers["set-cookie"]
+    assert "no such table: nowhere" in server.get("/broken/").text
+
+    rows = server.wpy("d1", "execute", "django", "--local", "--json", "--command", "SELECT title FROM todos_todo")
+    assert json.loads(rows)[0]["results"] == [{"title": "zebra"}]
