@@ -108,7 +108,10 @@ def test_tail_is_live(project: Project):
             assert (event["queue"], event["messages"][0]["action"]) == ("q", "ack")
         finally:
             tail.send_signal(signal.SIGINT)
-            tail.wait(10)
+            try:
+                tail.wait(10)
+            finally:
+                tail.kill()  # else a tail that does not end would hold the whole run
     assert tail.returncode == 0
 
 
