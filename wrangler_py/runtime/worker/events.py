@@ -28,9 +28,9 @@ class Settlement:
         self.acks: dict[str, None] = {}
         self.retries: dict[str, int | None] = {}
         #: id or "*" -> (call, file and line of the user's)
-        self.calls: dict[str, tuple[str, tuple[str, int] | None]] = {}
+        self.calls: dict[str, tuple[str, str | None]] = {}
         #: Calls without effect: (message id or "*", call, the earlier call that stands, file and line of the user's).
-        self.ignored: list[tuple[str, str, str, tuple[str, int] | None]] = []
+        self.ignored: list[tuple[str, str, str, str | None]] = []
         #: The result was reported; later calls are lost.
         self.closed = False
 
@@ -88,14 +88,8 @@ class Settlement:
             "retry_all": self.retry_all,
             "acks": list(self.acks),
             "retries": dict(self.retries),
-            "calls": {
-                key: (call, None if site is None else f"{outcome.shown(site[0])}:{site[1]}")
-                for key, (call, site) in self.calls.items()
-            },
-            "ignored": [
-                (message, call, earlier, None if site is None else f"{outcome.shown(site[0])}:{site[1]}")
-                for message, call, earlier, site in self.ignored
-            ],
+            "calls": dict(self.calls),
+            "ignored": list(self.ignored),
         }
 
 

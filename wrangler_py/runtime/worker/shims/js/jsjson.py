@@ -141,15 +141,21 @@ def parse_plain(text: str, hook: Callable[[dict[str, Any]], Any] | None = None) 
     decoders = _decoders.get(hook)
     if decoders is None:
         options: dict[str, Any] = {"parse_float": _number, "parse_constant": _no_constant, "object_hook": hook}
-        plain, large = json.JSONDecoder(**options).decode, json.JSONDecoder(parse_int=_number, **options).decode
-        decoders = _decoders[hook] = (plain, large)
+        decoders = _decoders[hook] = (json.JSONDecoder(**options), json.JSONDecoder(parse_int=_number, **options))
+    decoder = decoders[_BIG_INT.search(text) is not None]
     try:
-        return decoders[_BIG_INT.search(text) is not None](text)
+        value, end = decoder.scan_once(text, 0)  # type: ignore[attr-defined]  # half of the time of decode()
+        if end == len(text):
+            return value
+    except (StopIteration, json.JSONDecodeError):
+        pass  # there is space around it, or decode() says what is wrong
+    try:
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise_js("SyntaxError", _syntax_error(text, error))
 
 
-_decoders: dict[Any, tuple[Callable[[str], Any], Callable[[str], Any]]] = {}
+_decoders: dict[Any, tuple[json.JSONDecoder, json.JSONDecoder]] = {}
 
 
 def _number(text: str) -> int | float:
