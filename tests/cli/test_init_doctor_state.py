@@ -101,6 +101,26 @@ def test_doctor_shows_every_setting_and_where_it_stands(project: Project) -> Non
     assert shown.code == 0 and "consumer q: max_retries" in shown.out and "wrangler.toml:15" in shown.out
 
 
+@pytest.mark.parametrize(
+    ("date", "flag", "python"),
+    [
+        ("2026-01-01", "python_workers_314", "3.14"),
+        ("2026-09-08", "no_python_workers_314", "3.13"),
+        ("2025-09-28", "no_python_workers_314", "3.12"),
+    ],
+)
+def test_doctor_knows_the_python_that_a_flag_chooses(project: Project, date: str, flag: str, python: str) -> None:
+    project.write("src/entry.py", "")
+    flags = f'compatibility_flags = ["python_workers", "{flag}"]'
+    project.write("wrangler.toml", f'name = "w"\nmain = "src/entry.py"\ncompatibility_date = "{date}"\n{flags}\n')
+    texts = project.wpy("doctor", "--json").out
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert (f"Cloudflare runs compatibility date {date} on Python {python}; here it is {here}." in texts) == (
+        here != python
+    )
+    assert texts.count("Cloudflare runs compatibility date") == (here != python)
+
+
 def test_doctor_fails_when_the_workers_cannot_run(project: Project) -> None:
     project.toml('[[queues.consumers]]\nqueue = "q"\nmax_batch_size = 1000\n')
     broken = project.wpy("doctor", "--json")

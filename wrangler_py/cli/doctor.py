@@ -18,10 +18,7 @@ from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Consumer, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems, shown_path
 from wrangler_py.config.source import Source, SourceError, read_source
-
-#: What runs Python Workers of a compatibility date, newest first (workers-py, metadata of Python versions; Cloudflare
-#: docs: Python Workers > How Python Workers work).
-_PYTHONS = (("2026-09-08", "3.14"), ("2025-09-29", "3.13"), ("", "3.12"))
+from wrangler_py.runtime.compat import python_of, resolve_flags
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -192,7 +189,8 @@ def _of_machine(session: SessionConfig | None) -> Iterator[Finding]:
     for worker in workers:
         if worker.language != "python":
             continue
-        there = next(version for since, version in _PYTHONS if (worker.compatibility_date or "") >= since)
+        date = worker.compatibility_date
+        there = python_of(date, resolve_flags(date, worker.compatibility_flags))
         if there != here:
             yield Finding(
                 "warning",

@@ -25,15 +25,16 @@ _FLAGS: dict[str, tuple[str, str | None]] = {
 }
 
 
-#: The version of Python by the first date that it runs for (workers-py, metadata of Python versions), newest first.
-_PYTHONS = (("2026-09-08", "3.14"), ("2025-09-29", "3.13"), ("", "3.12"))
+#: The version of Python by the first date that it runs for, newest first (workers-py, metadata of Python versions).
+#: 3.14 has a flag of its own, above.
+_PYTHONS = (("2025-09-29", "3.13"), ("", "3.12"))
 
 
 def python_of(compatibility_date: str | None, flags: Mapping[str, bool]) -> str:
     """The version of Python that Cloudflare runs a worker with."""
     if flags.get("python_workers_314"):
         return "3.14"
-    return next(version for since, version in _PYTHONS[1:] if (compatibility_date or "") >= since)
+    return next(version for since, version in _PYTHONS if (compatibility_date or "") >= since)
 
 
 def resolve_flags(compatibility_date: str | None, named: Iterable[str]) -> dict[str, bool]:
