@@ -69,7 +69,7 @@ NO_TIME_MACHINE = (
 
 
 OTHER_PYTHON = (
-    "Python {here} runs this Worker here, Cloudflare runs {wanted} for the compatibility date {date}; "
+    "Python {here} runs this Worker here, Cloudflare runs {wanted} for {date}; "
     "`wpy dev` under Python {wanted} is closest to it"
 )
 
@@ -205,7 +205,9 @@ class PythonRuntime:
         if self._said_python or not here or here == wanted:
             return []
         self._said_python = True
-        return [OTHER_PYTHON.format(here=here, wanted=wanted, date=spec["compatibility_date"] or "none")]
+        date = spec["compatibility_date"]
+        told = f"the compatibility date {date}" if date else "a Worker without compatibility_date"
+        return [OTHER_PYTHON.format(here=here, wanted=wanted, date=told)]
 
     def _real_time_warning(self, info: Mapping[str, Any]) -> list[str]:
         """Once: that the worker's clock does not follow although it was asked to."""

@@ -21,8 +21,12 @@ class Default(WorkerEntrypoint):
                 await self.deliver(message)
 
     async def deliver(self, message):
-        answer = await fetch(MAIL_API, method="POST", body=message.body["to"])
-        if answer.status == 200:
+        try:
+            sent = (await fetch(MAIL_API, method="POST", body=message.body["to"])).status == 200
+        except OSError as error:  # no network, no such host
+            print(f"{MAIL_API}: {error}")
+            sent = False
+        if sent:
             message.ack()
         else:
             message.retry(delaySeconds=10 * 2**message.attempts)

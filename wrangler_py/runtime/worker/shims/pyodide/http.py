@@ -203,4 +203,7 @@ def open_url(url: str) -> io.StringIO:
     return io.StringIO(run_sync(read()))
 
 
+for _error in (AbortError, BodyUsedError, HttpStatusError):
+    _error.__module__ = "pyodide.http"  # what a traceback calls them
+
 __all__ = ["AbortError", "BodyUsedError", "FetchResponse", "HttpStatusError", "open_url", "pyfetch"]
