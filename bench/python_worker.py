@@ -23,7 +23,7 @@ from typing import Any
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.message import Batch, Message, QueueMetrics
 from wrangler_py.runtime.base import FetchRequest
 from wrangler_py.runtime.python.runtime import PythonRuntime

@@ -127,6 +127,9 @@ def test_doctor_fails_when_the_workers_cannot_run(project: Project) -> None:
     report = json.loads(broken.out)
     assert broken.code == 1 and report["ok"] is False
     assert report["problems"][0]["field"] == "queues.consumers[0].max_batch_size"
+    project.toml('[triggers]\ncrons = ["0 0 * * 0"]\n')
+    refused = project.wpy("doctor")
+    assert refused.code == 1 and "invalid cron string: 0 0 * * 0" in refused.out and "0 0 * * SUN" in refused.out
     project.wpy("init", "--force", "-t", "ts", "--name", "x")
     (project.root / "wrangler.toml").unlink()
     lacking = project.wpy("doctor", env={"PATH": "/usr/bin:/bin", "WPY_WORKERD": "/nowhere"})

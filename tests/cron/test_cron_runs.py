@@ -10,7 +10,7 @@ from wrangler_py.clock import VirtualClock
 from wrangler_py.cron.limits import HISTORY_LOG_CHARS
 from wrangler_py.cron.runs import RunHistory, RunRecord, RunTable
 from wrangler_py.cron.scheduler import CronScheduler
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.store.database import open_store
 
 MINUTE = 60_000

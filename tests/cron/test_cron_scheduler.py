@@ -8,7 +8,7 @@ import pytest
 
 from wrangler_py.clock import SystemClock, VirtualClock
 from wrangler_py.cron.scheduler import CronScheduler, Upcoming
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 
 
 def ms(text):

@@ -12,7 +12,7 @@ import pytest
 
 from wrangler_py.clock import VirtualClock
 from wrangler_py.events import reading, tables
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.events.trace import Span, parse_traceparent, within
 from wrangler_py.queues import search

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wrangler_py.clock import Clock, VirtualClock
 from wrangler_py.config.model import Consumer as Settings
-from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumer import QueueConsumer
 from wrangler_py.queues.message import Batch, BatchOutcome, OutgoingMessage, QueueMetrics, Retry

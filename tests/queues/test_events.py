@@ -1,7 +1,7 @@
 """The event record that the broker speaks to: in order, to everybody, and never the worse for a listener."""
 
 from wrangler_py.clock import VirtualClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 
 
 def test_every_subscriber_gets_every_event_in_order():

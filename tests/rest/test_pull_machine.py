@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrangler_py.clock import VirtualClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.admin import QueueAdmin
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumers import Consumers, ConsumerSpec

@@ -16,7 +16,7 @@ CHILD = """
 import asyncio, os, sqlite3, sys
 from pathlib import Path
 from wrangler_py.clock import VirtualClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.message import OutgoingMessage
 from wrangler_py.store.database import StateError, open_store

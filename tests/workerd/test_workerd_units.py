@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from wrangler_py.runtime.workerd import locate, node_modules
-from wrangler_py.runtime.workerd.capnp import VOID, Embed, Name, config_text, quoted
+from wrangler_py.runtime.workerd.capnp_text import VOID, Embed, Name, config_text, quoted
 from wrangler_py.runtime.workerd.locate import Binary, BinaryMissing, accepted_date, find_workerd
 from wrangler_py.runtime.workerd.logs import MAX_LINES_PER_SECOND, Line, OutputReader
 from wrangler_py.runtime.workerd.process import _guard

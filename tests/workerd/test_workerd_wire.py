@@ -16,7 +16,7 @@ import pytest
 from wrangler_py.bindings.cache import CacheStore
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import VirtualClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.workerd.adapters.cache import CacheAdapter
 from wrangler_py.runtime.workerd.adapters.d1 import D1Adapter

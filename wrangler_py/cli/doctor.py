@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -51,14 +52,15 @@ def doctor(
     env: EnvOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at the config, the machine and what runs the Workers. Exit code 1 when something keeps them from running."""
+    """Look at the config, the machine and what runs the Workers. Exit code 1 when something keeps them from running
+    here or from being deployed."""
     with errors_told():
         cwd = Path.cwd()
         found = find_config(cwd)
         paths = [cwd / path for path in config or ()] or ([found] if found is not None else [])
         session, problems = _read(paths, cwd, env)
         settings = [setting for worker in session.workers for setting in _settings(worker, cwd)] if session else []
-        findings = [*_of_machine(session), *(_of_queues(session) if session else ())]
+        findings = [*_of_machine(session), *((*_of_queues(session), *_of_crons(session)) if session else ())]
     failed = any(p.severity == "error" for p in problems) or any(f.severity == "error" for f in findings)
     if as_json:
         result_json(
@@ -247,6 +249,22 @@ def _of_queues(session: SessionConfig) -> Iterator[Finding]:
     for worker in session.workers:
         for unsupported in worker.unsupported:
             yield Finding("warning", f"{worker.name}: wpy does not serve {unsupported.kind} ({unsupported.field}) yet.")
+
+
+def _of_crons(session: SessionConfig) -> Iterator[Finding]:
+    for worker in session.workers:
+        if not worker.crons:
+            continue
+        from wrangler_py.cron.expression import CronSyntaxError, parse
+
+        for expression in worker.crons:
+            try:
+                parse(expression)
+            except CronSyntaxError as refused:
+                hint = refused.fix or f"wpy cron check {shlex.quote(expression)} says what is wrong and where"
+                yield Finding(
+                    "error", f"{worker.name}: Cloudflare refuses to deploy a cron. {refused}: {refused.rule}", hint
+                )
 
 
 # Printing --------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from wrangler_py.cli.output import CommandError, warning
 from wrangler_py.cli.session_client import SessionClient
 from wrangler_py.cli.state import Project, reading, writing
 from wrangler_py.clock import Clock, SessionClock, SystemClock
-from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.events.recorder import Notebook
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker

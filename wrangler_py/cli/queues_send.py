@@ -34,7 +34,7 @@ from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Proj
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
-from wrangler_py.queues.sending import store_messages
+from wrangler_py.queues.store_directly import store_messages
 from wrangler_py.store.database import explain_error
 from wrangler_py.store.sessions import attachments
 

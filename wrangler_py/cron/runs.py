@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from wrangler_py.cron.limits import HISTORY_LOG_CHARS, HISTORY_LOGS, HISTORY_RUNS
-from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.log import Event, EventLog
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from wrangler_py.cron.advice import CronProblem, accept
 from wrangler_py.cron.expression import CronExpression, Dialect
 from wrangler_py.cron.limits import CATCH_UP_RUNS, MISSED_AFTER_MS
 from wrangler_py.cron.schedule import MINUTE_MS, QuickSchedule, Schedule
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, current_span, within
 
 #: Why a run was started.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wrangler_py.config.model import SessionConfig
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 from wrangler_py.queues import tables
 from wrangler_py.queues.history import BatchRecord
 from wrangler_py.queues.tables import QueueRecord

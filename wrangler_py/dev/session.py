@@ -27,7 +27,7 @@ from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
 from wrangler_py.dev.ports import PortError, bind
 from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
-from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.events.recorder import RecordLimits
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.dashboard_api.door import ROOT as DASHBOARD

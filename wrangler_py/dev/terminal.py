@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from wrangler_py.dev.durable_lines import LINES
 from wrangler_py.dev.options import LogLevel
 from wrangler_py.dev.style import Style, wants_color
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 from wrangler_py.queues.limits import dropped_message, moving_to_dead_letter_queue
 from wrangler_py.server.front_door import reason
 from wrangler_py.session.times import iso, span

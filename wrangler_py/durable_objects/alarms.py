@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.durable_objects import limits
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, within
 
 #: (class, id, name or None, time as the object has it or None, due on the session's clock or None); both None: no alarm.

@@ -11,7 +11,7 @@ import marshal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 
 #: (id, trace, parent, kind, label)
 PlainSpan = tuple[str, str, str | None, str, str]

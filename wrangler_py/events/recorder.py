@@ -20,8 +20,8 @@ from typing import Any
 
 from wrangler_py.events import packs, tables
 from wrangler_py.events.digest import Digest
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.events.plain import Plain, plain
-from wrangler_py.events.record import Event, EventLog
 
 #: How long events are gathered before they are written (seconds).
 _GATHER_S = 0.04

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wrangler_py.clock import Clock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import backlog, consumers, limits, subscriptions, tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumers import Attached, QueueConsumerInfo

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from wrangler_py.clock import Clock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, current_span
 from wrangler_py.queues import backlog, history, limits, tables
 from wrangler_py.queues.history import BatchRun

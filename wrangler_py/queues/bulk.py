@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from wrangler_py.clock import Clock, SystemClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import backlog, tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.message import OutgoingMessage

@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.config.model import Consumer as ConsumerSettings
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.history import BatchRun

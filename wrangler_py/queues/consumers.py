@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from wrangler_py.clock import Clock
 from wrangler_py.config.limits_and_texts import own_dead_letter_queue
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord

@@ -119,10 +119,6 @@ def dropped_message(message_id: str, queue: str, attempts: int) -> str:
     return f'Dropped message "{message_id}" on queue "{queue}" after {attempts} failed attempt{"" if attempts == 1 else "s"}!'
 
 
-def multiple_consumers(queue: str, first: str, second: str) -> str:
-    return f'Multiple consumers defined for queue "{queue}": "{first}" and "{second}"'
-
-
 # What Cloudflare's REST API refuses -----------------------------------------------------------------------------------
 
 

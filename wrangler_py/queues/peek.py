@@ -16,7 +16,7 @@ from functools import partial
 from typing import get_args
 
 from wrangler_py.clock import Clock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import backlog, limits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.message import ContentType, Message, Source

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from wrangler_py.clock import Clock, Timer
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import consumers, limits, tables
 from wrangler_py.queues import pull_leases as leases
 from wrangler_py.queues.broker import Broker

@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from wrangler_py.clock import Clock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import backlog, limits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Muta
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, parse_traceparent, within
 from wrangler_py.runtime.base import FetchRequest, FetchResponse, Runtime, StreamBroken, WorkerError
 from wrangler_py.runtime.services import AssetsOfWorker, answer_of_assets

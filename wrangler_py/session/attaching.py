@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from wrangler_py.config.limits_and_texts import multiple_consumers
 from wrangler_py.config.model import SessionConfig
-from wrangler_py.queues.limits import multiple_consumers
 from wrangler_py.session.errors import StartError
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Attachment, Session, attachments, living_sessions

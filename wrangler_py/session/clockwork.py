@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from wrangler_py.clock import SessionClock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.limits import MAX_DELAY_SECONDS

@@ -9,7 +9,7 @@ from wrangler_py.clock import Clock
 from wrangler_py.config.model import SessionConfig
 from wrangler_py.cron.runs import RunHistory, RunRecord, RunTable
 from wrangler_py.cron.scheduler import CronScheduler, Run, Trigger
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.runtime.base import ScheduledOutcome
 from wrangler_py.session.hosted_workers import HostedWorker, WorkerSet
 from wrangler_py.session.times import iso

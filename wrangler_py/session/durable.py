@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.durable_objects.alarms import Alarm, AlarmOutcome, AlarmScheduler
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.runtime.base import RemoteError, Runtime, Target, WorkerError
 from wrangler_py.runtime.python.objects import DurableHome
 from wrangler_py.server.control import Call, CallError

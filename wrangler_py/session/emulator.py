@@ -23,7 +23,7 @@ from wrangler_py.bindings.small_state import SmallState
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.python.bindings import BindingHandler

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumer import QueueConsumer
 from wrangler_py.runtime.base import LoadResult, Runtime

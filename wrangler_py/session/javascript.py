@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.base import FetchRequest, FetchResponse
 from wrangler_py.runtime.python.binding_specs import binding_specs

@@ -10,7 +10,7 @@ import asyncio
 import json
 from urllib.parse import urlsplit
 
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues import tables
 from wrangler_py.server.control import PREFIX
 from wrangler_py.store.database import Store

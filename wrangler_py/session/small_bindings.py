@@ -11,7 +11,7 @@ from wrangler_py.bindings.ratelimit import RateLimiter
 from wrangler_py.bindings.small_state import SmallState
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.runtime.python.bindings import BindingHandler, CallContext, CallError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import SessionConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.runtime.base import RemoteError, Runtime, WorkerError
 from wrangler_py.runtime.compat import resolve_flags
 from wrangler_py.runtime.python.bindings import CallContext, CallError

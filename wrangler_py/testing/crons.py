@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 from wrangler_py.testing.errors import KitError
 from wrangler_py.testing.results import ScheduledResult
 from wrangler_py.testing.values import Moment, as_datetime

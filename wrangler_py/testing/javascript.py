@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 from wrangler_py.queues.message import Batch, BatchOutcome
 from wrangler_py.runtime.inprocess.runtime import Host
 from wrangler_py.session.emulator import Emulator

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrangler_py.clock import ClockStopped, SessionClock
-from wrangler_py.events.record import Event, EventLog
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.testing import folders
 from wrangler_py.testing.batches import TestBatch, make_batch
 from wrangler_py.testing.clock import TestClock

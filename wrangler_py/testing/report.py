@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wrangler_py.events.record import Event
+from wrangler_py.events.log import Event
 from wrangler_py.queues import tables
 from wrangler_py.session.times import iso
 

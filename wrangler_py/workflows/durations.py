@@ -36,12 +36,3 @@ def milliseconds(given: Any) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) and value >= 0 else None
-
-
-def retry_delay_ms(config: dict[str, Any], attempt: int) -> float:
-    """How long to wait after the attempt of this number, counted from 1 (engine: lib/retries)."""
-    delay = milliseconds(config["retries"]["delay"]) or 0.0
-    backoff = config["retries"]["backoff"]
-    if backoff == "exponential":
-        return float(delay * 2 ** (attempt - 1))
-    return delay * attempt if backoff == "linear" else delay

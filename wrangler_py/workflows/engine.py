@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wrangler_py.clock import Clock
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.workflows import limits, values
 from wrangler_py.workflows.live import Answer, LiveInstance, Superseded, _split
 from wrangler_py.workflows.tables import FOLDER, InstanceRecord, WorkflowFile, open_workflow

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from wrangler_py.clock import Timer
 from wrangler_py.workflows import limits, values
-from wrangler_py.workflows.durations import milliseconds, retry_delay_ms
+from wrangler_py.workflows.durations import milliseconds
+from wrangler_py.workflows.retries import retry_delay_ms, used_up
 from wrangler_py.workflows.settings import step_config
 from wrangler_py.workflows.tables import InstanceRecord, WorkflowFile
 
@@ -178,7 +179,7 @@ class LiveInstance:
         if step.state == "running" and number:  # the process, or the session, ended meanwhile
             lost = values.error("WorkflowInternalError", limits.ATTEMPT_LOST)
             self.file.end_attempt(seq, key, number, self._now(), (lost[1], lost[2]))
-            if number > config["retries"]["limit"]:
+            if used_up(config, number):
                 return self._fail(key, name, count, values.error("Error", f"{lost[1]}: {lost[2]}"))
         elif step.state == "retrying" and step.due_ms is not None:
             await self._until(key, step.due_ms)
@@ -215,7 +216,7 @@ class LiveInstance:
             wire = refused
         error_name, message = _split(wire)
         self.file.end_attempt(seq, key, number, self._now(), (error_name, message))
-        final = error_name in ("NonRetryableError", "WorkflowFatalError") or number > config["retries"]["limit"]
+        final = error_name in ("NonRetryableError", "WorkflowFatalError") or used_up(config, number)
         self.emit("workflow.step_failed", step=name, count=count, attempt=number, error=message, final=final)
         if final:
             return self._fail(key, name, count, wire)

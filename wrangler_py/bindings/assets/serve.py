@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from wrangler_py.bindings.assets import limits
 from wrangler_py.bindings.assets.files import AssetFiles, content_type
-from wrangler_py.bindings.assets.paths import Found, find
+from wrangler_py.bindings.assets.html_handling import Found, find
 from wrangler_py.bindings.assets.rules import (
     Fault,
     HeaderRules,

@@ -11,7 +11,7 @@ from typing import Any
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.message import Batch, BatchOutcome
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.inprocess.hub import LoopHub, current_process

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.queues.message import Batch, BatchOutcome, Retry
 from wrangler_py.queues.settlement import CANCELED

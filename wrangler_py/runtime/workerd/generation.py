@@ -21,8 +21,8 @@ from wrangler_py.runtime.workerd.client import Client, ConnectionLost
 from wrangler_py.runtime.workerd.locate import explain_libc
 from wrangler_py.runtime.workerd.logs import Line, OutputReader
 from wrangler_py.runtime.workerd.process import WorkerdProcess
-from wrangler_py.runtime.workerd.service_config import DISPATCH_SOCKET, BuiltWorker, socket_name
 from wrangler_py.runtime.workerd.sourcemap import SourceMap, StackMapper
+from wrangler_py.runtime.workerd.workerd_config import DISPATCH_SOCKET, BuiltWorker, socket_name
 
 #: While events run, workerd is asked for a sign of life so often (seconds of real time).
 _PING_EVERY_S = 1.0

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.model import WorkerConfig
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import within
 from wrangler_py.runtime.workerd import adapters, locate
 from wrangler_py.runtime.workerd.adapters import Backends
@@ -33,7 +33,7 @@ from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFail
 from wrangler_py.runtime.workerd.locate import Binary
 from wrangler_py.runtime.workerd.logs import Line
 from wrangler_py.runtime.workerd.loopback import Call, Loopback
-from wrangler_py.runtime.workerd.service_config import BuiltWorker, Place, durable_classes, write_config
+from wrangler_py.runtime.workerd.workerd_config import BuiltWorker, Place, durable_classes, write_config
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.runtime import WorkerdRuntime

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from wrangler_py.server.control import PREFIX, TOKEN_HEADER, CallError, ControlApi, read_arguments
+from wrangler_py.server.guard import is_local
 
 if TYPE_CHECKING:
     from wrangler_py.server.dashboard_api.app import App
@@ -88,7 +88,8 @@ class DashboardDoor:
         origin = _header(scope, b"origin")
         if origin and origin.partition(b"://")[2] != _header(scope, b"host"):
             return 403, _error("This is not for pages of other origins.")
-        if not _is_local(scope):
+        client = scope.get("client")
+        if not is_local(client[0] if client else None):
             scheme, _, token = _header(scope, b"authorization").partition(b" ")
             known = (self._api_token or "").encode()
             if not known or scheme.lower() != b"bearer" or not secrets.compare_digest(token.strip(), known):
@@ -233,18 +234,6 @@ async def _gone(receive: Receive) -> None:
 
 def _header(scope: Scope, name: bytes) -> bytes:
     return next((value for given, value in scope["headers"] if given == name), b"")
-
-
-def _is_local(scope: Scope) -> bool:
-    client = scope.get("client")
-    if not client:
-        return True  # a Unix socket
-    try:
-        address = ipaddress.ip_address(client[0].partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
 
 
 def _error(text: str) -> str:

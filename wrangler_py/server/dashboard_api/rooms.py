@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.cron.runs import RunRecord
-from wrangler_py.events.record import EventLog
+from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder
 from wrangler_py.queues import search
 from wrangler_py.queues.broker import Broker

@@ -7,7 +7,6 @@ browser gets nowhere: it can set no such header without CORS, and the guard of `
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Collection
 
@@ -31,7 +30,7 @@ def check(request: Request, allowed_hosts: Collection[str], api_token: str | Non
     token = _token(request)
     if api_token is not None and secrets.compare_digest(token, api_token.encode()):
         return  # who knows the token may use any name of this machine
-    if not _is_local(request):
+    if not guard.is_local(request.client.host if request.client else None):
         raise envelope.not_authenticated("" if api_token is not None else _NO_TOKEN)
     check_page(request, allowed_hosts)
 
@@ -47,14 +46,3 @@ def _token(request: Request) -> bytes:
     if not key or not request.headers.get("x-auth-email"):
         raise envelope.no_credentials()
     return key.encode("latin-1")
-
-
-def _is_local(request: Request) -> bool:
-    if request.client is None:
-        return False
-    try:
-        address = ipaddress.ip_address(request.client.host.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

@@ -20,7 +20,7 @@ from ..connection import Connection
 from ..loop import Hub
 from ..shims.js.core import js_error
 from . import limits
-from .alarms import AlarmIndex
+from .alarm_index import AlarmIndex
 from .database import Database
 from .ids import DurableObjectId, IdFactory
 from .instance import ObjectInstance, current_object

@@ -21,7 +21,7 @@ from wrangler_py.clock import SystemClock
 from wrangler_py.config.binding_types import Hyperdrive, ServiceBinding
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.workerd.bundle import Bundle
-from wrangler_py.runtime.workerd.capnp import VOID, Embed, Name, config_text
+from wrangler_py.runtime.workerd.capnp_text import VOID, Embed, Name, config_text
 from wrangler_py.runtime.workerd.loopback import RESOURCE
 
 CONFIG = "config.capnp"
