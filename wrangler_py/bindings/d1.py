@@ -158,7 +158,7 @@ class D1Database(Closing):
             raise D1Error(d1_rules.NO_STATEMENTS)
         sql = _unicode(sql)
         if len(sql.encode("utf-8", "surrogatepass")) > limits.D1_MAX_SQL_BYTES:
-            raise D1Error("statement too long: SQLITE_TOOBIG")
+            raise D1Error(d1_rules.TOO_LONG)
         started = time.perf_counter()
         counts = _Counts()
         columns: tuple[str, ...] = ()
@@ -215,7 +215,7 @@ class D1Database(Closing):
         if self._authorizer.transaction:
             return d1_rules.TRANSACTION
         if isinstance(error, apsw.AuthError) and not str(error).startswith("access to"):
-            return "not authorized: SQLITE_AUTH"
+            return d1_rules.NOT_AUTHORIZED
         return d1_rules.error_text(error)
 
     @contextmanager

@@ -101,6 +101,8 @@ _NAMED = {  # actions whose first argument is the name of something in the schem
     apsw.SQLITE_UPDATE,
 }
 
+TOO_LONG = "statement too long: SQLITE_TOOBIG"
+NOT_AUTHORIZED = "not authorized: SQLITE_AUTH"
 NO_STATEMENTS = "No SQL statements detected."
 ONLY_COMMENTS = "SQL code did not contain a statement."
 WRONG_PARAMETERS = "Wrong number of parameter bindings for SQL query."
