@@ -30,7 +30,7 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while Playwright runs, no other test of the process can have an event loop
 def browser() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="the dashboard's tests need `pip install playwright`")
     path = os.environ.get("WPY_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
