@@ -43,6 +43,8 @@ R2_MAX_KEY_BYTES = 1024
 R2_MAX_METADATA_BYTES = 8192
 R2_MAX_LIST = 1000
 R2_MAX_DELETE = 1000
+#: Checked where it is known first: runtime/worker/bindings/r2.py, which imports nothing from here.
+R2_MAX_PARTS = 10_000
 R2_MIN_PART_BYTES = 5 * 1024 * 1024
 #: docs, R2 > Objects > Multipart objects: an upload that is not completed is given up after this many days.
 R2_UPLOAD_DAYS = 7
