@@ -30,8 +30,9 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="module")  # not longer: while Playwright runs, no other test of the process can have an event loop
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # No longer than a module: while Playwright runs, no other test of the process can have an event loop.
     api = pytest.importorskip("playwright.sync_api", reason="the dashboard's tests need `pip install playwright`")
     path = os.environ.get("WPY_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
