@@ -25,7 +25,8 @@ def pytest_sessionfinish(session):
 def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     outer = {name for name in os.environ if name.startswith(("PYTEST_", "COV_"))}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        # rerunfailures has a thread of its own.
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:rerunfailures", *arguments],
         cwd=folder,
         env={name: value for name, value in os.environ.items() if name not in outer},
         capture_output=True,
