@@ -70,6 +70,7 @@ class WorkerdHost:
         self._folders = itertools.count(1)
         self._loopback: Loopback | None = None
         self._backends = backends
+        self.services = backends.services
         self._workerd: Binary | None = None
         self._esbuild: Binary | None = None
         self._setup = asyncio.Lock()
@@ -343,7 +344,7 @@ class WorkerdHost:
                 if name in self.runtimes:
                     self.runtimes[name].hold()
                     self.events.emit("worker.crashed", worker=name, reason=reason)
-            self._background(self._recover())
+            self.background(self._recover())
         self._look_at_draining()
 
     async def _recover(self) -> None:
@@ -363,7 +364,8 @@ class WorkerdHost:
                     self.events.emit("worker.load_failed", worker=name, error=text)
             self._errors.clear()
 
-    def _background(self, work: Any) -> None:
+    def background(self, work: Any) -> None:
+        """Run a coroutine until it is done, or the session ends."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -13,9 +13,12 @@ import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httptools
+
+if TYPE_CHECKING:
+    from wrangler_py.runtime.workerd.sockets import WorkerSocket
 
 #: The header that names the resource.
 RESOURCE = "x-wpy"
@@ -50,6 +53,10 @@ class Call:
     def answer(self, status: int, body: bytes = b"", headers: Headers = (), reason: str | None = None) -> None:
         """Answer as a whole."""
         self._connection.respond(status, body, headers, reason)
+
+    def upgrade(self) -> WorkerSocket:
+        """Accept the WebSocket that is asked for. Whoever gets it has to read its `messages()`."""
+        return self._connection.upgrade(self.headers.get("sec-websocket-key", ""))
 
     async def answer_stream(self, status: int, body: AsyncIterator[bytes], headers: Headers = ()) -> None:
         """Answer piece by piece; with a content-length among the headers, exactly so many bytes."""
@@ -133,6 +140,9 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self.answered = False
+        #: Takes the bytes of an upgraded connection; those that came before it was, wait.
+        self._raw: Callable[[bytes], None] | None = None
+        self._early: list[bytes] = []
 
     # asyncio.Protocol ---------------------------------------------------------------------------------------------
 
@@ -141,16 +151,24 @@ class _Connection(asyncio.Protocol):
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._raw is not None:
+            self._raw(data)
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.respond(501, b"wpy: a binding cannot be upgraded", (), None)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Only a handler that calls Call.upgrade() accepts it; any other answer ends the connection.
+            self._keep = False
+            self._early = [rest] if (rest := data[upgrade.args[0] :]) else []
+            self._raw = self._early.append
         except httptools.HttpParserError:
             self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closed = True
         self._server.closed(self)
+        if self._raw is not None:
+            self._raw(b"")
         self._more.set()
         self._writable.set()
 
@@ -238,6 +256,19 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head.encode("utf-8", "surrogateescape") + body)
         if not self._keep or not self._complete:  # an answer before the end of the request: no more can follow
             self._transport.close()
+
+    def upgrade(self, key: str) -> WorkerSocket:
+        from websockets.protocol import Side
+
+        from wrangler_py.runtime.workerd.sockets import WorkerSocket, accepted  # only what speaks WebSocket imports it
+
+        self.answered = True
+        self._transport.write(accepted(key))
+        socket = WorkerSocket(self._transport, lambda: None, Side.SERVER)
+        self._raw = socket.feed
+        for data in self._early:
+            socket.feed(data)
+        return socket
 
     async def respond_stream(self, status: int, body: AsyncIterator[bytes], headers: Headers) -> None:
         self.answered = True

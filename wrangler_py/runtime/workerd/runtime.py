@@ -153,10 +153,34 @@ class WorkerdRuntime:
 
     async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
         """See Runtime.invoke."""
-        raise WorkerError(
-            f'"{self.name}" is a JavaScript Worker: a Python Worker can reach its fetch(), but cannot call '
-            f"{'.'.join(path)}() on it yet"
-        )
+        # The first call imports these.
+        from wrangler_py.runtime.workerd.rpc import RpcSession
+        from wrangler_py.runtime.workerd.sockets import WorkerSocket, upgrade_headers
+
+        if target[0] != "entrypoint":
+            raise WorkerError(
+                f'"{self.name}" is a JavaScript Worker: its Durable Objects and Workflows can be reached by the JavaScript '
+                "Workers of this session only. Call a method of its entrypoint that uses them"
+            )
+        generation = await self._serving(FETCH_START_WAIT_S, events=False)
+        event = generation.begin("rpc", self.name, f"{'.'.join(path)}()")
+        connected = False
+        try:
+            headers = upgrade_headers([("host", "wpy"), ("wpy-rpc", "1")])
+            answer = await generation.front(self.name).request("GET", "/", headers)
+            if answer.upgraded is None or answer.transport is None:
+                raise WorkerError(answer.body.decode("utf-8", "replace"))
+            connected = True  # it is over when nothing that was given in it is held any more
+            link = WorkerSocket(answer.transport, lambda: generation.over(event))
+            answer.upgraded(link.feed)
+        except ConnectionLost:
+            raise WorkerError(await generation.why_lost(), outcome=generation.lost_outcome) from None
+        finally:
+            if not connected:
+                generation.over(event)
+        session = RpcSession(self._host.services, link)
+        self._host.background(session.run())
+        return await session.ask("invoke", *target[1:3], path, args)
 
     async def fetch(self, request: FetchRequest, target: Target | None = None) -> FetchResponse:
         """See Runtime.fetch. Code that could not be loaded answers with what is wrong with it (WorkerError)."""

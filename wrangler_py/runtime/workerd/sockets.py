@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
+from websockets.utils import accept_key
 
 from wrangler_py.runtime.base import SocketClosed
 from wrangler_py.runtime.workerd.client import Headers
@@ -41,14 +42,20 @@ def upgrade_headers(headers: Headers) -> list[tuple[str, str]]:
     ]
 
 
+def accepted(key: str) -> bytes:
+    """The answer to an upgrade that workerd asks for with this `sec-websocket-key`."""
+    head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    return f"{head}sec-websocket-accept: {accept_key(key)}\r\n\r\n".encode()
+
+
 class WorkerSocket:
     """SocketLink (runtime/base.py) over an upgraded connection."""
 
-    def __init__(self, transport: asyncio.Transport, over: Callable[[], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, over: Callable[[], None], side: Side = Side.CLIENT) -> None:
         """`over` is called once, when the connection has ended."""
         self._transport = transport
         self._over = over
-        self._protocol = Protocol(Side.CLIENT, state=OPEN, max_size=_MAX_MESSAGE)
+        self._protocol = Protocol(side, state=OPEN, max_size=_MAX_MESSAGE)
         self._parts: list[bytes] = []
         self._text = False
         self._messages: asyncio.Queue[str | bytes | SocketClosed] = asyncio.Queue()

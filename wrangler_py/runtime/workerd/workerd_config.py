@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.binding_types import Hyperdrive, ServiceBinding
@@ -28,6 +28,8 @@ CONFIG = "config.capnp"
 DISPATCH_SOCKET = "dispatch"
 #: The compatibility date of wpy's own modules in workerd: one that the oldest workerd accepts.
 _SHIM_DATE = "2025-08-01"
+#: From this date on workerd has `ctx.exports` without being asked, and refuses to be asked.
+_CTX_EXPORTS_DATE = "2025-11-17"
 _INTERNET = "internet"
 _SMALL = "wpy-internal:small"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -69,7 +71,7 @@ def socket_name(number: int) -> str:
 
 def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
     """Write the configuration and the modules of wpy's own into `place.folder`. Workers are numbered in their order."""
-    for name in ("dispatch.js", "tail.js", "small.js"):
+    for name in ("dispatch.js", "tail.js", "small.js", "python.js", "rpc.js"):
         (place.folder / name).write_text(shim(name), encoding="utf-8")
     names = {worker.config.name for worker in workers}
     services: list[dict[str, Any]] = []
@@ -156,6 +158,8 @@ def _worker_services(worker: BuiltWorker, names: set[str], place: Place) -> list
     flags = [*config.compatibility_flags, *worker.bundle.flags]
     if not {"nodejs_als", "nodejs_compat", "nodejs_compat_v2"} & set(flags):
         flags.append("nodejs_als")  # the shim's own need (shim/console.js)
+    if worker.compatibility_date < _CTX_EXPORTS_DATE and not {"enable_ctx_exports", "disable_ctx_exports"} & set(flags):
+        flags.append("enable_ctx_exports")  # and this (shim/entry.js)
     service = {
         "modules": _modules(worker, place),
         "compatibilityDate": worker.compatibility_date,
@@ -178,6 +182,7 @@ def _modules(worker: BuiltWorker, place: Place) -> list[dict[str, Any]]:
     own = {
         "wpy-entry.js": shim("entry.js").replace("./wpy-user.js", f"./{entry}"),
         "wpy-console.js": shim("console.js"),
+        "wpy-rpc.js": shim("rpc.js"),
         "wpy-worker.js": f"export const worker = {json.dumps(name)};\nexport const tagged = {tagged};\n",
     }
     modules = []
@@ -326,10 +331,29 @@ class Bindings:
 
     def _service(self, binding: ServiceBinding) -> None:
         if binding.service not in self._names:  # a Python Worker, or one that this session does not have
-            resource = f"{binding.service}/{binding.entrypoint or ''}"
-            self._add(binding.binding, service=self.service("service", resource, whole_url=True))
+            self._add(binding.binding, service=self._elsewhere(binding))
             return
         designator: dict[str, Any] = {"name": f"user:{binding.service}", "entrypoint": binding.entrypoint}
         if binding.props:
             designator["props"] = {"json": json.dumps(dict(binding.props))}
         self._add(binding.binding, service=designator)
+
+    def _elsewhere(self, binding: ServiceBinding) -> str:
+        """A Worker of wpy's own (shim/python.js) that stands for one outside of this workerd."""
+        props = quote(json.dumps(dict(binding.props)), safe="") if binding.props else ""
+        resource = f"{binding.service}/{binding.entrypoint or ''}/{props}"
+        bindings = [
+            {"name": "WPY_FETCH", "service": self.service("service", resource, whole_url=True)},
+            {"name": "WPY_RPC", "service": self.service("rpc", resource)},
+        ]
+        worker = {
+            "modules": [
+                {"name": "wpy-python.js", "esModule": Embed("python.js")},
+                {"name": "wpy-rpc.js", "esModule": Embed("rpc.js")},
+            ],
+            "compatibilityDate": _SHIM_DATE,
+            "bindings": bindings,
+        }
+        name = f"wpy:{self._config.name}:elsewhere/{resource}"
+        self.services[name] = {"name": name, "worker": worker}
+        return name

@@ -11,9 +11,10 @@ from wrangler_py.runtime.base import QueueService
 if TYPE_CHECKING:
     from wrangler_py.bindings.cache import CacheStore
     from wrangler_py.bindings.storage import BindingStorage
-    from wrangler_py.runtime.workerd.adapters.services import AssetFetch, ServiceCalls
+    from wrangler_py.runtime.workerd.adapters.services import AssetFetch
     from wrangler_py.runtime.workerd.adapters.small import SmallCall
     from wrangler_py.runtime.workerd.loopback import Handler
+    from wrangler_py.runtime.workerd.rpc import ServiceCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,10 @@ def make(kind: str, backends: Backends) -> Handler | None:
         from wrangler_py.runtime.workerd.adapters.small import SmallAdapter
 
         return SmallAdapter(backends.small)
-    if kind in ("service", "assets"):
-        from wrangler_py.runtime.workerd.adapters.services import AssetsAdapter, ServiceAdapter
+    if kind in ("service", "rpc", "assets"):
+        from wrangler_py.runtime.workerd.adapters.services import AssetsAdapter, RpcAdapter, ServiceAdapter
 
-        return ServiceAdapter(backends.services) if kind == "service" else AssetsAdapter(backends.assets)
+        if kind == "assets":
+            return AssetsAdapter(backends.assets)
+        return ServiceAdapter(backends.services) if kind == "service" else RpcAdapter(backends.services)
     return None

@@ -3,41 +3,81 @@ server, and Workers that the session does not have."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from functools import partial
+from urllib.parse import unquote
 
-from wrangler_py.runtime.base import FetchRequest, FetchResponse, Target, WorkerError
+from wrangler_py.runtime.base import FetchRequest, FetchResponse, SocketClosed, SocketLink, Target, WorkerError
 from wrangler_py.runtime.workerd.loopback import RESOURCE, Call
+from wrangler_py.runtime.workerd.rpc import RpcSession, ServiceCalls, error_json
 
 _CONNECTION_HEADERS = frozenset({RESOURCE, "connection", "keep-alive", "transfer-encoding"})
 
 
-class ServiceCalls(Protocol):
-    """Calls between the Workers of a session (runtime/services.py)."""
-
-    async def fetch(self, worker: str, target: Target, request: FetchRequest) -> FetchResponse: ...
-
+_NO_UPGRADE = (
+    'Worker tried to return WebSocket in a response to a request which did not contain the header "Upgrade: websocket".'
+)
 
 #: The answer of a Worker's static assets to (worker, method, URL, headers); None when it has none.
 AssetFetch = Callable[[str, FetchRequest], FetchResponse | None]
 
 
 class ServiceAdapter:
-    """Requests of service bindings. The resource is "<service>/<entrypoint>"."""
+    """Requests of service bindings. The resource is "<service>/<entrypoint>/<props as JSON, percent-encoded>"."""
 
     def __init__(self, services: ServiceCalls) -> None:
         self._services = services
 
     async def __call__(self, call: Call) -> None:
         """Handler (loopback.py)."""
-        service, _, entrypoint = call.resource.partition("/")
-        target: Target = ("entrypoint", entrypoint or None, None)
+        service, target = service_target(call)
         try:
             response = await self._services.fetch(service, target, to_request(call))
         except WorkerError as error:
-            call.answer(500, error.text.encode(), (("content-type", "text/plain;charset=UTF-8"),))
+            call.answer(500, error_json(error), (("x-wpy-thrown", "1"),))  # shim/python.js throws it
             return
-        await _respond(call, response)
+        if response.socket is None:
+            await _respond(call, response)
+        elif call.headers.get("upgrade", "").lower() == "websocket":
+            await _connect(call.upgrade(), response.socket)
+        else:
+            response.socket.close(1006, "", clean=False)
+            call.answer(500, error_json(WorkerError(_NO_UPGRADE)), (("x-wpy-thrown", "1"),))
+
+
+class RpcAdapter:
+    """RPC calls of service bindings, one WebSocket each (shim/python.js). The resource is ServiceAdapter's."""
+
+    def __init__(self, services: ServiceCalls) -> None:
+        self._services = services
+
+    async def __call__(self, call: Call) -> None:
+        """Handler (loopback.py)."""
+        service, target = service_target(call)
+        await RpcSession(self._services, call.upgrade(), partial(self._services.invoke, service, target)).run()
+
+
+def service_target(call: Call) -> tuple[str, Target]:
+    """The Worker and the entrypoint that a service binding leads to."""
+    service, entrypoint, props = call.resource.split("/", 2)
+    return service, ("entrypoint", entrypoint or None, json.loads(unquote(props)) if props else None)
+
+
+async def _connect(outer: SocketLink, inner: SocketLink) -> None:
+    """Carry messages between a Worker's WebSocket and whoever asked for it, until both are closed."""
+
+    async def carry(source: SocketLink, goal: SocketLink) -> None:
+        async for message in source.messages():
+            if isinstance(message, SocketClosed):
+                goal.close(message.code, message.reason, clean=message.code != 1006)
+            else:
+                goal.send(message)
+
+    async with asyncio.TaskGroup() as both:
+        both.create_task(carry(outer, inner))
+        both.create_task(carry(inner, outer))
 
 
 class AssetsAdapter:

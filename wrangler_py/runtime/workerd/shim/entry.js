@@ -1,6 +1,7 @@
 // The entry module of every JavaScript Worker: its own entry, seen through what wpy has to know of its events.
 import { event } from "./wpy-console.js";
 import * as module from "./wpy-user.js";
+import { Session, along } from "./wpy-rpc.js";
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 export * from "./wpy-user.js";
@@ -95,6 +96,7 @@ const HANDLERS = ["fetch", "queue", "scheduled", "tail", "email"];
 // What wpy's front door and dispatcher speak with; Workers of the session reach the default export above.
 export class WpyFront extends WorkerEntrypoint {
 	async fetch(request) {
+		if (request.headers.has("wpy-rpc")) return this.called();
 		const { pathname } = new URL(request.url);
 		return event.run(`${request.method} ${pathname}`, async () => {
 			try {
@@ -121,6 +123,18 @@ export class WpyFront extends WorkerEntrypoint {
 		if (props !== null && props !== undefined) Object.defineProperty(this.ctx, "props", { value: props });
 		if (typeof Entrypoint !== "function") return Entrypoint.fetch(plain, this.env, this.ctx);
 		return new Entrypoint(this.ctx, this.env).fetch(plain);
+	}
+
+	// A Python Worker calls a method of an entrypoint: by workerd's own RPC, so that its rules hold.
+	called() {
+		const [client, server] = Object.values(new WebSocketPair());
+		const session = new Session(server, (kind, name, props, path, args) => {
+			const entrypoint = this.ctx.exports?.[name ?? "default"];
+			if (entrypoint === undefined) throw new TypeError(`The Worker has no entrypoint ${name}.`);
+			const target = props === null ? entrypoint : entrypoint({ props });
+			return along(target, path, args && args.map((wire) => session.decode(wire)));
+		});
+		return new Response(null, { status: 101, webSocket: client });
 	}
 
 	about() {
