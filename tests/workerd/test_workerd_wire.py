@@ -78,15 +78,18 @@ class Wire:
         return nullcontext()
 
     async def send(self, head: str, body: bytes = b"", *, pieces: int = 1) -> Answer:
-        """One request on the kept connection. `head`: its lines; `pieces`: in so many writes the body comes."""
+        """One request on the kept connection. `head`: its lines; `pieces`: in so many writes the body comes; 0: in
+        one with the head."""
         if self._streams is None:
             self._streams = await asyncio.open_unix_connection(self.loopback.path)
         reader, writer = self._streams
         lines = [*head.strip().split("\n")]
         if body or lines[0].split()[0] in ("PUT", "POST", "PURGE", "DELETE"):
             lines.insert(1, f"Content-Length: {len(body)}")
-        writer.write("\r\n".join((*lines, "", "")).encode())
-        step = max(1, -(-len(body) // pieces))
+        head_bytes = "\r\n".join((*lines, "", "")).encode()
+        writer.write(head_bytes if pieces else head_bytes + body)
+        step = max(1, -(-len(body) // pieces)) if pieces else 1
+        body = body if pieces else b""
         for start in range(0, len(body), step):
             await writer.drain()
             await asyncio.sleep(0)
@@ -154,6 +157,23 @@ async def test_queue(wire: Wire) -> None:
     broken = await wire.send(head, b'{"messages": [{"body": "no base64!"}]}')
     assert (broken.status, broken.headers["cf-queues-error-code"]) == (400, "10203")
     assert (await wire.send("GET /metrics HTTP/1.1\nHost: x\nx-wpy: all queue/jobs")).json["backlogCount"] == 7
+
+
+async def test_requests_that_begin_alike(wire: Wire) -> None:
+    def message(queue: str, more: str = "X-Msg-Fmt: text") -> str:
+        return f"POST /message HTTP/1.1\nHost: fake-host\nx-wpy: all queue/{queue}\n{more}"
+
+    for number, pieces in enumerate((0, 0, 1, 3, 0)):
+        sent = await wire.send(message("a"), b"text%d" % number, pieces=pieces)
+        assert sent.json["metadata"]["metrics"]["backlogCount"] == number + 1
+        await wire.send(message("b", "X-Msg-Fmt: bytes"), b"byte%d" % number, pieces=pieces)
+        assert (await wire.send(message("a", "X-Msg-Fmt: xml"), b"12345", pieces=pieces)).status == 400
+        assert (await wire.send("GET /metrics HTTP/1.1\nHost: x\nx-wpy: all queue/b")).json[
+            "backlogCount"
+        ] == number + 1
+    for queue, content_type, word in (("a", "text", b"text"), ("b", "bytes", b"byte")):
+        claimed, _ = await wire.broker.claim(queue, 10)
+        assert [(m.content_type, m.body) for m in claimed] == [(content_type, word + b"%d" % n) for n in range(5)]
 
 
 async def test_kv(wire: Wire) -> None:

@@ -1,7 +1,8 @@
 """The other direction: an HTTP/1.1 server on one Unix socket, where workerd's bindings reach wpy.
 
 Which resource is meant stands in the header `x-wpy` ("queue/jobs"), which workerd's config adds to every request of a
-binding. A queue is answered without a task of its own; the others are coroutines.
+binding. A queue is answered without a task of its own; the others are coroutines. What a queue's request begins with is
+the same again and again: it is parsed once, and compared from then on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httptools
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 #: The header that names the resource.
 RESOURCE = "x-wpy"
 _HIGH_WATER = 1 << 18
+#: How many beginnings of requests are kept: they differ by the length of the body, too.
+_MAX_KNOWN = 1_000
+_ANSWER_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 Headers = Sequence[tuple[str, str]]
 
@@ -63,8 +67,30 @@ class Call:
         await self._connection.respond_stream(status, body, headers)
 
 
-#: Answers a call at once or later; it gets the whole body.
-Immediate = Callable[[Call, bytes], None]
+class Head(NamedTuple):
+    """What a request begins with."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    worker: str
+    resource: str
+
+
+class Reply(Protocol):
+    """Where an answer goes."""
+
+    def respond(self, status: int, body: bytes, headers: Headers, reason: str | None) -> None: ...
+
+    def respond_json(self, body: bytes) -> None:
+        """`respond` with the status 200, for those who are many."""
+        ...
+
+
+#: Answers a request, whose body this is, at once or later.
+Take = Callable[[Reply, bytes], None]
+#: Who answers the requests that begin so.
+Immediate = Callable[[Head], Take]
 Handler = Callable[[Call], Awaitable[None]]
 
 
@@ -75,6 +101,8 @@ class Loopback:
         self.path = path
         self.immediate: dict[str, Immediate] = {}
         self.handlers: dict[str, Handler] = {}
+        #: By a request's first bytes: who answers it, and how long its body is.
+        self.known: dict[bytes, tuple[Take, int]] = {}
         #: Makes the handler of a kind when it is first asked for.
         self.make_handler: Callable[[str], Handler | None] = lambda kind: None
         self._server: asyncio.AbstractServer | None = None
@@ -132,10 +160,10 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._chunks: deque[bytes] = deque()
         self._size = 0
-        self._complete = self._closed = False
-        self._keep = True
-        self._call: Call | None = None
-        self._immediate: Immediate | None = None
+        self._closed = False
+        self._complete = self._keep = True  # between two requests
+        self._begun = b""
+        self._take: Take | None = None
         self._more = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -154,8 +182,24 @@ class _Connection(asyncio.Protocol):
         if self._raw is not None:
             self._raw(data)
             return
+        if self._begun:
+            data, self._begun = self._begun + data, b""
+        end = data.find(b"\r\n\r\n") if self._complete and self._keep else -1
+        if end >= 0:
+            known = self._server.known.get(data[:end])
+            if known is not None:
+                missing = end + 4 + known[1] - len(data)
+                if missing == 0:
+                    self.answered = False
+                    known[0](self, data[end + 4 :])
+                    return
+                if missing > 0:  # workerd writes head and body one after the other
+                    self._begun = data
+                    return
         try:
             self._parser.feed_data(data)
+            if end >= 0 and self._complete and self._keep and self._take is not None:
+                self._remember(data[:end], len(data) - end - 4)
         except httptools.HttpParserUpgrade as upgrade:
             # Only a handler that calls Call.upgrade() accepts it; any other answer ends the connection.
             self._keep = False
@@ -163,6 +207,15 @@ class _Connection(asyncio.Protocol):
             self._raw = self._early.append
         except httptools.HttpParserError:
             self.abort()
+
+    def _remember(self, head: bytes, length: int) -> None:
+        if self._headers.get("content-length", "0") != str(length):
+            return
+        assert self._take is not None
+        known = self._server.known
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        known[head] = (self._take, length)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closed = True
@@ -186,7 +239,7 @@ class _Connection(asyncio.Protocol):
         self._chunks.clear()
         self._size = 0
         self._complete = self.answered = False
-        self._call = None
+        self._take = None
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -199,33 +252,32 @@ class _Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
         worker, _, resource = self._headers.get(RESOURCE, "").partition(" ")
         kind, _, name = resource.partition("/")
-        method = self._parser.get_method().decode("latin-1")
-        self._call = Call(self, method, self._target.decode("utf-8", "surrogateescape"), self._headers, worker, name)
-        self._immediate = self._server.immediate.get(kind)
-        if self._immediate is not None:
+        method, target = self._parser.get_method().decode("latin-1"), self._target.decode("utf-8", "surrogateescape")
+        immediate = self._server.immediate.get(kind)
+        if immediate is not None:
+            self._take = immediate(Head(method, target, self._headers, worker, name))
             return
         handler = self._server.handler(kind)
         if handler is None:
             self.respond(501, f"wpy serves no {kind!r}".encode(), (), None)
             return
-        task = asyncio.get_running_loop().create_task(self._server.run(handler, self._call, self))
+        call = Call(self, method, target, self._headers, worker, name)
+        task = asyncio.get_running_loop().create_task(self._server.run(handler, call, self))
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
 
     def on_body(self, body: bytes) -> None:
         self._chunks.append(body)
         self._size += len(body)
-        if self._immediate is None:
+        if self._take is None:
             self._more.set()
             if self._size > _HIGH_WATER:
                 self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
         self._complete = True
-        if self._immediate is not None:
-            assert self._call is not None
-            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            self._immediate(self._call, body)
+        if self._take is not None:
+            self._take(self, self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         else:
             self._more.set()
 
@@ -269,6 +321,14 @@ class _Connection(asyncio.Protocol):
         for data in self._early:
             socket.feed(data)
         return socket
+
+    def respond_json(self, body: bytes) -> None:
+        if self._closed:
+            return
+        self.answered = True
+        self._transport.write(_ANSWER_JSON % (len(body), body))
+        if not self._keep:
+            self._transport.close()
 
     async def respond_stream(self, status: int, body: AsyncIterator[bytes], headers: Headers) -> None:
         self.answered = True

@@ -5,19 +5,18 @@ Protocol: workerd's src/workerd/api/queue.c++, and what workerd 1.20260426.1 and
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
+from binascii import Error as BinasciiError
+from binascii import a2b_base64
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, get_args
 
 from wrangler_py.queues.limits import BATCH_DELAY_INVALID, MESSAGE_METADATA_INVALID, QueueSendError
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import QueueService
-from wrangler_py.runtime.workerd.loopback import Call
+from wrangler_py.runtime.workerd.loopback import Head, Reply, Take
 
 _CONTENT_TYPES = frozenset(get_args(ContentType))
-_JSON = (("content-type", "application/json"),)
 
 
 class Sender(Protocol):
@@ -33,52 +32,79 @@ class QueueAdapter:
         self._queues = queues
         self._sender = sender
 
-    def __call__(self, call: Call, body: bytes) -> None:
+    def __call__(self, head: Head) -> Take:
         """Immediate (loopback.py)."""
-        path = call.target.partition("?")[0].rstrip("/").rpartition("/")[2]
+        path = head.target.partition("?")[0].rstrip("/").rpartition("/")[2]
+        if head.method == "GET" and path == "metrics":
+            return lambda reply, _: reply.respond_json(_metrics(self._queues.metrics(head.resource)))
         try:
-            if call.method == "GET" and path == "metrics":
-                call.answer(200, _metrics(self._queues.metrics(call.resource)), _JSON)
-            elif path == "message":
-                self._send(call, [_message(call.headers, body)], None, batch=False)
-            elif path == "batch":
-                delay = _seconds(call.headers.get("x-msg-delay-secs"), BATCH_DELAY_INVALID)
-                self._send(call, _batch(body), delay, batch=True)
-            else:
-                call.answer(404, f"wpy: a queue has no {call.method} {call.target}".encode())
+            if path == "message":
+                return self._message(head)
+            if path == "batch":
+                return self._batch(head)
         except QueueSendError as error:
-            _refuse(call, error)
+            refusal = error
+            return lambda reply, _: _refuse(reply, refusal)
+        return lambda reply, _: reply.respond(
+            404, f"wpy: a queue has no {head.method} {head.target}".encode(), (), None
+        )
 
-    def _send(self, call: Call, messages: list[OutgoingMessage], delay: int | None, *, batch: bool) -> None:
+    def _message(self, head: Head) -> Take:
+        content_type = _content_type(head.headers.get("x-msg-fmt"))
+        delay = _seconds(head.headers.get("x-msg-delay-secs"), MESSAGE_METADATA_INVALID)
+
+        def take(reply: Reply, body: bytes) -> None:
+            self._send(reply, head, [OutgoingMessage(body, content_type, delay)], None, batch=False)
+
+        return take
+
+    def _batch(self, head: Head) -> Take:
+        delay = _seconds(head.headers.get("x-msg-delay-secs"), BATCH_DELAY_INVALID)
+
+        def take(reply: Reply, body: bytes) -> None:
+            try:
+                messages = _messages(body)
+            except QueueSendError as error:
+                _refuse(reply, error)
+                return
+            self._send(reply, head, messages, delay, batch=True)
+
+        return take
+
+    def _send(
+        self, reply: Reply, head: Head, messages: list[OutgoingMessage], delay: int | None, *, batch: bool
+    ) -> None:
         def tell(metrics: QueueMetrics | None, error: Exception | None) -> None:
             if metrics is not None:
-                call.answer(200, b'{"metadata":{"metrics":%b}}' % _metrics(metrics), _JSON)
+                count, size, oldest_ms = metrics
+                reply.respond_json(
+                    b'{"metadata":{"metrics":{"backlogCount":%d,"backlogBytes":%d,"oldestMessageTimestamp":%d}}}'
+                    % (count, size, oldest_ms or 0)
+                )
             elif isinstance(error, QueueSendError):
-                _refuse(call, error)
+                _refuse(reply, error)
             else:
-                call.answer(500, repr(error).encode())
+                reply.respond(500, repr(error).encode(), (), None)
 
-        with self._sender.within(call.worker):
-            self._queues.enqueue(call.resource, messages, delay, batch=batch, tell=tell)
-
-
-def _message(headers: dict[str, str], body: bytes) -> OutgoingMessage:
-    delay = _seconds(headers.get("x-msg-delay-secs"), MESSAGE_METADATA_INVALID)
-    return OutgoingMessage(body, _content_type(headers.get("x-msg-fmt")), delay)
+        try:
+            with self._sender.within(head.worker):
+                self._queues.enqueue(head.resource, messages, delay, batch=batch, tell=tell)
+        except QueueSendError as error:
+            _refuse(reply, error)
 
 
-def _batch(body: bytes) -> list[OutgoingMessage]:
+def _messages(body: bytes) -> list[OutgoingMessage]:
     try:
         messages = json.loads(body)["messages"]
         return [
             OutgoingMessage(
-                base64.b64decode(message["body"], validate=True),
+                a2b_base64(message["body"], strict_mode=True),
                 _content_type(message.get("contentType")),
                 _seconds(message.get("delaySecs"), MESSAGE_METADATA_INVALID),
             )
             for message in messages
         ]
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, BinasciiError) as error:
         raise QueueSendError(MESSAGE_METADATA_INVALID, f"the batch cannot be read: {error!r}") from None
 
 
@@ -110,8 +136,8 @@ def _metrics(metrics: QueueMetrics) -> bytes:
     )
 
 
-def _refuse(call: Call, error: QueueSendError) -> None:
+def _refuse(reply: Reply, error: QueueSendError) -> None:
     cause = error.cause.encode("ascii", "replace").decode()
     headers = (("CF-Queues-Error-Code", str(error.code)), ("CF-Queues-Error-Cause", cause))
     # [workerd] without queue_expose_error_codes the Worker's error shows the reason phrase
-    call.answer(400, error.cause.encode(), headers, reason=error.status_text)
+    reply.respond(400, error.cause.encode(), headers, error.status_text)
