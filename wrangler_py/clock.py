@@ -7,6 +7,7 @@ milliseconds since the Unix epoch (UTC). A virtual clock can therefore move all 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import heapq
 import itertools
 import time
@@ -102,6 +103,11 @@ class _SystemTimer:
         self._callback = None
         if self._handle is not None:
             self._handle.cancel()
+
+
+def utc_today() -> datetime.date:
+    """The day on this machine's wall clock, in UTC."""
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 class SystemClock:

@@ -212,8 +212,13 @@ def test_a_date_after_today_is_a_warning(project: Project):
 def test_without_a_date(project: Project):
     project.write("wrangler.toml", HEAD.replace('compatibility_date = "2026-01-01"\n', ""))
     problem = project.only()
-    assert problem.text.startswith("No compatibility_date was specified.")
+    assert (problem.severity, problem.text) == (
+        "warning",
+        "No compatibility_date was specified. Using today's date: 2026-11-22.",
+    )
     assert problem.hint == 'add compatibility_date = "2026-11-22"'
+    [worker] = project.load().workers
+    assert worker.compatibility_date == "2026-11-22"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import typer
 
 from wrangler_py.cli.output import FAILED, errors_told, result, result_json, table
 from wrangler_py.cli.state import ConfigOption, EnvOption
+from wrangler_py.clock import utc_today
 from wrangler_py.config.find import find_config
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Consumer, Problem, SessionConfig, WorkerConfig
@@ -79,7 +80,7 @@ def doctor(
 
 def _read(paths: list[Path], cwd: Path, env: str | None) -> tuple[SessionConfig | None, list[Problem]]:
     try:
-        session = load_session(paths, cwd=cwd, env=env)
+        session = load_session(paths, cwd=cwd, env=env, today=utc_today())
     except ConfigError as error:
         return None, error.problems
     return session, list(session.warnings)

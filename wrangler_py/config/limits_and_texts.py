@@ -154,7 +154,7 @@ def date_with_dashes(field: str) -> str:
     return f'"{field}" field should use ISO-8601 accepted hyphens (-) rather than en-dashes (\u2013) or em-dashes (\u2014).'
 
 
-NO_DATE = "No compatibility_date was specified. Using today's date."
+NO_DATE = "No compatibility_date was specified. Using today's date: {date}."
 PYTHON_FLAG = "The `python_workers` compatibility flag is required to use Python."
 NO_ENTRY = "Missing entry-point to Worker script or to assets directory"
 PAGES_PROJECT = "It looks like you've run a Workers-specific command in a Pages project."

@@ -40,8 +40,8 @@ def load_session(
     the config is looked for as wrangler does it: from the script's folder upwards, or from `cwd`. `script` (relative
     to `cwd`) takes the place of the primary Worker's `main`, and needs no config. `env` is `--env`, else the variable
     CLOUDFLARE_ENV. `var_overrides` (from `--var`) reach the primary Worker only, as with wrangler. `environ` is this
-    process's environment unless given. A compatibility date is in the future when it is after `today` (UTC), which
-    the caller takes from its clock; None leaves that check out.
+    process's environment unless given. `today` (UTC, clock.utc_today) is the compatibility date of a Worker without one,
+    and a later date is doubtful; None leaves both out, for a caller to whom dates are nothing.
 
     Raises ConfigError with every problem there is, in file order, when one of them is an error. Warnings alone come
     back in the result.

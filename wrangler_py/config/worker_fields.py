@@ -50,7 +50,8 @@ def _valid_name(name: str) -> str:
 
 
 def read_compatibility_date(sections: Sections, today: datetime.date | None) -> str | None:
-    """The date as YYYY-MM-DD. One after `today` is doubtful: the runtime has no behaviour for it yet."""
+    """The date as YYYY-MM-DD, `today` where none is given, as for `wrangler dev`. One after `today` is doubtful: the
+    runtime has no behaviour for it yet."""
     for section in sections.each():
         found = section.get("compatibility_date")
         if found is not None:
@@ -59,8 +60,9 @@ def read_compatibility_date(sections: Sections, today: datetime.date | None) -> 
     report = sections.active.report
     if chosen is None:
         date = f"{today:%Y-%m-%d}" if today else "2026-01-01"
-        report.warning(limits.NO_DATE, (), f"add {report.setting('compatibility_date', date)}")
-        return None
+        text = limits.NO_DATE.format(date=date)
+        report.warning(text, (), f"add {report.setting('compatibility_date', date)}")
+        return date if today else None
     if not isinstance(chosen.value, str) or _date(chosen.value) is None:
         return None
     if today is not None and chosen.value > today.isoformat():

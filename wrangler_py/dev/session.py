@@ -11,10 +11,9 @@ import sys
 import webbrowser
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-from wrangler_py.clock import SessionClock, SystemClock
+from wrangler_py.clock import SessionClock, SystemClock, utc_today
 from wrangler_py.config.limits_and_texts import JAVASCRIPT_SUFFIXES, PYTHON_SUFFIXES
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig
@@ -53,7 +52,7 @@ def read_config(options: DevOptions) -> SessionConfig:
         script=options.script,
         env=options.env,
         var_overrides=options.vars,
-        today=datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date(),
+        today=utc_today(),
     )
 
 

@@ -110,9 +110,10 @@ class Project:
         """The config, read once for each environment. Raises ConfigError."""
         key = (env, script)
         if key not in self._sessions:
+            from wrangler_py.clock import utc_today
             from wrangler_py.config.load import load_session
 
-            self._sessions[key] = load_session(self.configs, cwd=self.root, env=env, script=script)
+            self._sessions[key] = load_session(self.configs, cwd=self.root, env=env, script=script, today=utc_today())
         return self._sessions[key]
 
     @property

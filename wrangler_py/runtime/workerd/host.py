@@ -16,11 +16,10 @@ import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from wrangler_py.clock import SystemClock
+from wrangler_py.clock import utc_today
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import within
@@ -130,8 +129,7 @@ class WorkerdHost:
         out = self._root / f"b{next(self._folders)}"
         out.mkdir()
         bundle = await build(config, out, self._esbuild, inline_map=self.options.inspector_port is not None)
-        today = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).date()
-        accepted, warning = locate.accepted_date(config.compatibility_date, self._workerd, today)
+        accepted, warning = locate.accepted_date(config.compatibility_date, self._workerd, utc_today())
         return BuiltWorker(config, bundle, accepted, out, () if warning is None else (warning,))
 
     # Swapping -----------------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def build_date(workerd: Binary) -> date | None:
 
 def accepted_date(asked: str | None, workerd: Binary, today: date) -> tuple[str, str | None]:
     """The compatibility date to run with, and a warning when it is not the one that was asked for."""
-    # Without a date workerd's oldest behaviour is meant, as in production.
+    # None: a config that was read without a day; workerd's oldest behaviour then.
     asked = asked or "2021-11-02"
     built = build_date(workerd)
     newest = today
