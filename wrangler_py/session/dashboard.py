@@ -10,19 +10,19 @@ from wrangler_py.server.control import Call, ControlApi
 from wrangler_py.server.dashboard_api.door import DashboardDoor
 
 if TYPE_CHECKING:
-    from wrangler_py.server.dashboard_api.rooms import DashboardRooms
+    from wrangler_py.server.dashboard_api.session_view import SessionView
     from wrangler_py.session.emulator import Emulator
 
 
 def dashboard_door(emulator: Emulator, url: str, control: ControlApi, calls: Mapping[str, Call]) -> DashboardDoor:
     """The way to the dashboard of a session that is served at `url`."""
 
-    def rooms() -> DashboardRooms:
+    def rooms() -> SessionView:
         from wrangler_py.queues.bulk import BulkChanges
-        from wrangler_py.server.dashboard_api.rooms import DashboardRooms
+        from wrangler_py.server.dashboard_api.session_view import SessionView
 
         store, clock, events, broker = emulator.store, emulator.clock, emulator.events, emulator.broker
-        return DashboardRooms(
+        return SessionView(
             store=store,
             clock=clock,
             events=events,

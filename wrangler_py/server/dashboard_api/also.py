@@ -18,7 +18,7 @@ def also(
 ) -> dict[str, str | None]:
     """`cli` and `pytest` are None where there is no such thing."""
     sent = {name: value for name, value in body.items() if value is not None and name != "preview"}
-    url = f"{call.rooms.url}{PREFIX}{path}"
+    url = f"{call.session.url}{PREFIX}{path}"
     curl = f'curl {shlex.quote(url)} -H "X-Wpy-Token: $(wpy events token)"'
     curl += f" -d {shlex.quote(json.dumps(sent, ensure_ascii=False))}"
     return {"cli": cli, "curl": curl, "pytest": pytest}

@@ -11,10 +11,20 @@ from urllib.parse import parse_qsl, unquote
 
 from wrangler_py.queues.limits import Refusal
 from wrangler_py.server.control import CallError
-from wrangler_py.server.dashboard_api import batches, crons, messages, overview, prometheus, queues, record
+from wrangler_py.server.dashboard_api import (
+    batches,
+    crons,
+    message_actions,
+    messages,
+    overview,
+    prometheus,
+    queues,
+    record,
+)
 from wrangler_py.server.dashboard_api.call import Call, Route
 from wrangler_py.server.dashboard_api.openapi import document
-from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
+from wrangler_py.server.dashboard_api.reader import Reader
+from wrangler_py.server.dashboard_api.session_view import SessionView
 from wrangler_py.server.dashboard_api.stream import Stream
 from wrangler_py.store.database import StateError
 
@@ -22,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *overview.ROUTES,
     *queues.ROUTES,
     *messages.ROUTES,
+    *message_actions.ROUTES,
     *batches.ROUTES,
     *crons.ROUTES,
     *record.ROUTES,
@@ -31,10 +42,10 @@ ROUTES: tuple[Route, ...] = (
 class App:
     """The API of one session."""
 
-    def __init__(self, rooms: DashboardRooms) -> None:
-        self.rooms = rooms
-        self.reader = Reader(rooms)
-        self.stream = Stream(rooms, self.reader)
+    def __init__(self, session: SessionView) -> None:
+        self.session = session
+        self.reader = Reader(session)
+        self.stream = Stream(session, self.reader)
         self._routes = [(route, _pattern(route.path)) for route in ROUTES]
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
@@ -67,7 +78,7 @@ class App:
     def call(self, path: Mapping[str, str], query_string: bytes, body: dict[str, Any]) -> Call:
         """A call's particulars."""
         query = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
-        return Call(self.rooms, self.reader, path, query, body)
+        return Call(self.session, self.reader, path, query, body)
 
     def openapi(self) -> str:
         """The OpenAPI document."""

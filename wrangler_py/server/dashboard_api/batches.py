@@ -131,7 +131,7 @@ async def tasks(call: Call) -> dict[str, Any]:
         running = reading.runs_where(connection, "kind = 'waitUntil' AND ended_ms IS NULL", (), limit)
         return running + reading.runs_where(connection, "kind = 'waitUntil' AND ended_ms IS NOT NULL", (), limit)
 
-    now_ms = call.rooms.clock.now_ms()
+    now_ms = call.session.clock.now_ms()
     return {"tasks": [_task(run, now_ms) for run in await call.reader.ask(read)]}
 
 
@@ -166,7 +166,7 @@ _SHOW_ALARMS, _RUN_ALARM = "GET durable-objects/alarms", "POST durable-objects/a
 
 @ROUTES.get("alarms", "Pending alarms of Durable Objects", schemas.record(alarms=schemas.array(_ALARM)))
 async def alarms(call: Call) -> dict[str, Any]:
-    show = call.rooms.controls.get(_SHOW_ALARMS)
+    show = call.session.controls.get(_SHOW_ALARMS)
     pending = [] if show is None else (await show({}))["alarms"]
     return {
         "alarms": [
@@ -200,7 +200,7 @@ async def run_alarm(call: Call) -> dict[str, Any]:
     lines = also(call, "alarms/run", given)
     if call.preview:
         return {"ok": True, "also": lines}
-    run = call.rooms.controls.get(_RUN_ALARM)
+    run = call.session.controls.get(_RUN_ALARM)
     if run is None:
         raise CallError("This session has no Durable Objects.", 404)
     done = await run({"worker": given["worker"], "class": given["namespace"], "id": given["objectId"]})

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wrangler_py.server.control import CallError
-from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
+from wrangler_py.server.dashboard_api.reader import Reader
+from wrangler_py.server.dashboard_api.session_view import SessionView
 
 Schema = Mapping[str, Any]
 MAX_PAGE = 1_000
@@ -17,7 +18,7 @@ MAX_PAGE = 1_000
 class Call:
     """One request, for a handler."""
 
-    rooms: DashboardRooms
+    session: SessionView
     reader: Reader
     path: Mapping[str, str]
     query: Mapping[str, str]

@@ -47,9 +47,9 @@ _REJECTED = (
     schemas.record(on=schemas.BOOLEAN, paused=schemas.BOOLEAN, nowMs=schemas.MS, crons=schemas.array(schemas.CRON)),
 )
 async def crons(call: Call) -> dict[str, Any]:
-    described = call.rooms.crons.describe()
+    described = call.session.crons.describe()
     coming = {(cron["worker"], cron["cron"]): cron["nextMs"] for cron in described["crons"]}
-    named = [(worker.config, cron) for worker in call.rooms.workers.all() for cron in worker.config.crons]
+    named = [(worker.config, cron) for worker in call.session.workers.all() for cron in worker.config.crons]
 
     def read(connection: sqlite3.Connection) -> Any:
         strips = {(c.name, cron): connection.execute(_STRIPS, (c.name, cron, _STRIP)).fetchall() for c, cron in named}
@@ -57,7 +57,7 @@ async def crons(call: Call) -> dict[str, Any]:
         return strips, missed, {(row[0], row[1]): row[2] for row in connection.execute(_REJECTED)}
 
     strips, missed, rejected = await call.reader.ask(read)
-    origins = {worker.config.name: Origins(worker.config) for worker in call.rooms.workers.all()}
+    origins = {worker.config.name: Origins(worker.config) for worker in call.session.workers.all()}
     found = []
     for config, cron in named:
         key = (config.name, cron)
@@ -162,12 +162,12 @@ _COLLISION = schemas.record(
     (Parameter("month", "Like 2026-11; the present one without it"),),
 )
 async def month(call: Call) -> dict[str, Any]:
-    given = call.query.get("month") or datetime.fromtimestamp(call.rooms.clock.now_ms() / 1000, UTC).strftime("%Y-%m")
+    given = call.query.get("month") or datetime.fromtimestamp(call.session.clock.now_ms() / 1000, UTC).strftime("%Y-%m")
     try:
         start = datetime.strptime(given, "%Y-%m").replace(tzinfo=UTC)
     except ValueError as error:
         raise CallError(f'`month` must be like 2026-11, but is "{given[:50]}".') from error
-    named = [(worker.config.name, cron) for worker in call.rooms.workers.all() for cron in worker.config.crons]
+    named = [(worker.config.name, cron) for worker in call.session.workers.all() for cron in worker.config.crons]
     by_day, collisions = await asyncio.to_thread(_fires_in, start, named)
     return {
         "month": given,
@@ -235,7 +235,7 @@ async def trigger(call: Call) -> dict[str, Any]:
     )
     if call.preview:
         return {"ok": True, "also": lines}
-    run = await call.rooms.controls["POST crons/trigger"](given)
+    run = await call.session.controls["POST crons/trigger"](given)
     return {"ok": True, "also": lines, **run}
 
 
@@ -279,7 +279,7 @@ async def backfill(call: Call) -> dict[str, Any]:
     if call.body.get("dryRun") is not True:
         for at in times:
             asked = {"cron": cron, "worker": call.text("worker"), "timeMs": at, "trigger": "backfill"}
-            done.append(await call.rooms.controls["POST crons/trigger"](asked))
+            done.append(await call.session.controls["POST crons/trigger"](asked))
     return {"ok": True, "also": lines, "times": times, "runs": done}
 
 
@@ -304,4 +304,4 @@ async def _control(call: Call, verb: str) -> dict[str, Any]:
     lines = also(call, f"crons/{verb}", {}, command("cron", verb))
     if call.preview:
         return {"ok": True, "also": lines}
-    return {"ok": True, "also": lines, **await call.rooms.controls[f"POST crons/{verb}"]({})}
+    return {"ok": True, "also": lines, **await call.session.controls[f"POST crons/{verb}"]({})}

@@ -19,7 +19,7 @@ from wrangler_py.server.guard import is_local
 
 if TYPE_CHECKING:
     from wrangler_py.server.dashboard_api.app import App
-    from wrangler_py.server.dashboard_api.rooms import DashboardRooms
+    from wrangler_py.server.dashboard_api.session_view import SessionView
 
 ROOT = "/cdn-cgi/wpy"
 METRICS = f"{ROOT}/metrics"
@@ -35,11 +35,11 @@ _FOREIGN = (b"cross-site", b"same-site")
 class DashboardDoor:
     """Answers for `/cdn-cgi/wpy`; what it does not know is the control API's."""
 
-    def __init__(self, rooms: Callable[[], DashboardRooms], control: ControlApi, api_token: str | None) -> None:
-        """`rooms` is asked once, with the first request. `control`: the API of the commands, with their token. `api_token`:
+    def __init__(self, session: Callable[[], SessionView], control: ControlApi, api_token: str | None) -> None:
+        """`session` is asked once, with the first request. `control`: the API of the commands, with their token. `api_token`:
         what requests from other machines must show; None: they are refused."""
-        self._make_rooms = rooms
-        self._rooms: DashboardRooms | None = None
+        self._view_session = session
+        self._session: SessionView | None = None
         self._app: App | None = None
         self._control = control
         self._api_token = api_token
@@ -108,7 +108,7 @@ class DashboardDoor:
             return True
         found = app.find(method, path)
         if found is None:
-            if method == "POST" and (control := app.rooms.controls.get(f"POST {path}")) is not None:
+            if method == "POST" and (control := app.session.controls.get(f"POST {path}")) is not None:
                 await self._move(app, path, control, scope, receive, send)
                 return True
             other = app.find("POST" if method == "GET" else "GET", path)
@@ -151,13 +151,13 @@ class DashboardDoor:
             await _respond(send, error.status, _error(error.text))
 
     def _write_refusal(self, scope: Scope) -> tuple[int, str] | None:
-        assert self._rooms is not None
-        if self._rooms.readonly:
+        assert self._session is not None
+        if self._session.readonly:
             return 403, _error(
                 "This session is served with --readonly: it can be looked at, and nothing can be changed."
             )
         given = _header(scope, TOKEN_HEADER)
-        if not secrets.compare_digest(given, self._rooms.page_token.encode()) and not self._control.may(given):
+        if not secrets.compare_digest(given, self._session.page_token.encode()) and not self._control.may(given):
             return 401, _error(
                 "What changes something needs the session's token in the header X-Wpy-Token; reload the page."
             )
@@ -197,8 +197,8 @@ class DashboardDoor:
     async def _page(self, path: str, scope: Scope, send: Send) -> None:
         from wrangler_py.server.dashboard_api.page import page_file
 
-        assert self._rooms is not None
-        file = page_file(path, self._rooms.page_token, readonly=self._rooms.readonly)
+        assert self._session is not None
+        file = page_file(path, self._session.page_token, readonly=self._session.readonly)
         if file is None:
             await _respond(send, 404, _error(f"The dashboard has no {path or 'page'}."))
             return
@@ -216,12 +216,12 @@ class DashboardDoor:
             if self._app is None:
                 # In a thread: the import takes a while, and a queue may be draining at this moment.
                 make = await asyncio.to_thread(_import_app)
-                self._rooms = self._make_rooms()
-                self._app = make(self._rooms)
+                self._session = self._view_session()
+                self._app = make(self._session)
             return self._app
 
 
-def _import_app() -> Callable[[DashboardRooms], App]:
+def _import_app() -> Callable[[SessionView], App]:
     from wrangler_py.server.dashboard_api.app import App
 
     return App

@@ -10,7 +10,7 @@ from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
 from wrangler_py.server.dashboard_api.call import Call, Routes
 from wrangler_py.server.dashboard_api.queues import advice, chosen, queue_objects, summed
-from wrangler_py.server.dashboard_api.rooms import HostedWorker
+from wrangler_py.server.dashboard_api.session_view import HostedWorker
 
 ROUTES = Routes("Overview")
 
@@ -23,7 +23,7 @@ _QUEUES = 500
 
 @ROUTES.get("overview", "Everything that the strip and the home screen show", schemas.OVERVIEW)
 async def overview(call: Call) -> dict[str, Any]:
-    rooms = call.rooms
+    session = call.session
 
     def read(connection: Any) -> tuple[int, list[Any], int | None]:
         reloaded = connection.execute(_RELOADED).fetchone()[0]
@@ -32,15 +32,15 @@ async def overview(call: Call) -> dict[str, Any]:
     seq, groups, reloaded = await call.reader.ask(read)
     names, total = await chosen(call, _QUEUES)
     queues = await queue_objects(call, names)
-    recorder = rooms.recorder
+    recorder = session.recorder
     state = None if recorder is None else recorder.state
     return {
-        "nowMs": rooms.clock.now_ms(),
+        "nowMs": session.clock.now_ms(),
         "seq": seq,
-        "readonly": rooms.readonly,
+        "readonly": session.readonly,
         "version": __version__,
-        "url": rooms.url,
-        "workers": [worker_object(worker) for worker in rooms.workers.all()],
+        "url": session.url,
+        "workers": [worker_object(worker) for worker in session.workers.all()],
         "counts": summed(await call.reader.counts()),
         "clock": await clock_object(call),
         "nextCron": next_cron(call),
@@ -65,7 +65,7 @@ async def clock(call: Call) -> dict[str, Any]:
 
 async def clock_object(call: Call) -> dict[str, Any]:
     """The clock, as the control API tells of it."""
-    show = call.rooms.controls.get("GET clock")
+    show = call.session.controls.get("GET clock")
     if show is None:
         raise CallError("This session's clock cannot be looked at.", 404)
     found: dict[str, Any] = await show({})
@@ -74,7 +74,7 @@ async def clock_object(call: Call) -> dict[str, Any]:
 
 def next_cron(call: Call) -> dict[str, Any] | None:
     """The cron that fires next."""
-    described = call.rooms.crons.describe()
+    described = call.session.crons.describe()
     if not described["on"] or described["paused"]:
         return None
     coming = [cron for cron in described["crons"] if cron["nextMs"] is not None]

@@ -30,7 +30,7 @@ async def text(call: Call) -> str:
         return tuple(connection.execute(sql).fetchall() for sql in (_BATCHES, _SETTLED, _CRONS))  # type: ignore[return-value]
 
     batches, settled, crons = await call.reader.ask(read)
-    now_ms = call.rooms.clock.now_ms()
+    now_ms = call.session.clock.now_ms()
     blocks = [
         _block(
             "wpy_queue_messages",
@@ -83,7 +83,7 @@ async def text(call: Call) -> str:
         _block(
             "wpy_worker_up",
             "Whether a worker's code is loaded",
-            (({"worker": w.config.name}, int(w.runtime.broken is None)) for w in call.rooms.workers.all()),
+            (({"worker": w.config.name}, int(w.runtime.broken is None)) for w in call.session.workers.all()),
         ),
     ]
     return "".join(blocks)

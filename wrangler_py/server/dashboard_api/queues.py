@@ -40,7 +40,7 @@ _NO_COUNTS = {"ready": 0, "delayed": 0, "in_flight": 0, "retrying": 0, "dead": 0
 def record_of(call: Call, name: str | None = None) -> QueueRecord:
     """The queue that a path names. Raises CallError."""
     name = call.path["name"] if name is None else name
-    found = tables.find_queue(call.rooms.store, name)
+    found = tables.find_queue(call.session.store, name)
     if found is None:
         raise CallError(f'There is no queue "{name}" in this state folder.', 404)
     return found
@@ -53,8 +53,8 @@ async def chosen(call: Call, limit: int) -> tuple[list[str], int]:
     names = await call.reader.ask(search.queue_names, fresh=False)
     if len(names) <= limit:
         return names, len(names)
-    attached = Attached(call.rooms.store)
-    used = {a.queue for a in attachments(call.rooms.store)} | {
+    attached = Attached(call.session.store)
+    used = {a.queue for a in attachments(call.session.store)} | {
         name for name, states in counts.items() if any(states.values())
     }
     first = [name for name in names if name in used or name in attached.producers][:limit]
@@ -67,9 +67,9 @@ def _dead_letters_of(call: Call) -> dict[str, list[str]]:
     """By dead letter queue, the queues whose dead letters it takes."""
     found: dict[str, list[str]] = {}
     pairs = [
-        (a.queue, a.detail.get("dead_letter_queue")) for a in attachments(call.rooms.store) if a.role == "consumer"
+        (a.queue, a.detail.get("dead_letter_queue")) for a in attachments(call.session.store) if a.role == "consumer"
     ]
-    for name, target in (*pairs, *call.rooms.store.query(_API_DEAD_LETTERS)):
+    for name, target in (*pairs, *call.session.store.query(_API_DEAD_LETTERS)):
         if target and name not in found.setdefault(target, []):
             found[target].append(name)
     return found
@@ -77,17 +77,17 @@ def _dead_letters_of(call: Call) -> dict[str, list[str]]:
 
 async def queue_objects(call: Call, names: Sequence[str]) -> list[dict[str, Any]]:
     """These queues as the API shows them."""
-    rooms = call.rooms
-    records = [r for name in names if (r := tables.find_queue(rooms.store, name)) is not None]
+    session = call.session
+    records = [r for name in names if (r := tables.find_queue(session.store, name)) is not None]
     counts = await call.reader.counts()
-    now_ms = rooms.clock.now_ms()
+    now_ms = session.clock.now_ms()
     sparks = await call.reader.ask(metrics.spark, now_ms, _BUCKET_MS, _BUCKETS)
-    attached = Attached(rooms.store)
-    infos = of_queues(rooms.store, records, attached)
+    attached = Attached(session.store)
+    infos = of_queues(session.store, records, attached)
     dead_letters_of = _dead_letters_of(call)
     found = []
     for record in records:
-        here = rooms.workers.consumer(record.name)
+        here = session.workers.consumer(record.name)
         info = next(iter(infos[record.id]), None)
         consumer: dict[str, Any] | None = None
         if info is not None and (info.type == "http_pull" or info.running):
@@ -108,7 +108,7 @@ async def queue_objects(call: Call, names: Sequence[str]) -> list[dict[str, Any]
                 "counts": {("inFlight" if key == "in_flight" else key): value for key, value in counted.items()},
                 "backlog": record.backlog_count,
                 "bytes": record.backlog_bytes,
-                "oldestMs": tables.oldest_ms(rooms.store, record.id) if record.backlog_count else None,
+                "oldestMs": tables.oldest_ms(session.store, record.id) if record.backlog_count else None,
                 "running": 0 if here is None else here.in_flight,
                 "maxConcurrency": None
                 if here is None
@@ -130,8 +130,8 @@ def summed(counts: dict[str, dict[str, int]]) -> dict[str, int]:
 
 def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the session's user should know."""
-    found = [{"level": level, "text": text, "queue": queue} for level, text, queue in call.rooms.advice()]
-    for worker in call.rooms.workers.all():
+    found = [{"level": level, "text": text, "queue": queue} for level, text, queue in call.session.advice()]
+    for worker in call.session.workers.all():
         if worker.runtime.broken is not None:
             text = f'Worker "{worker.config.name}" could not be loaded; its traceback stands with it.'
             found.append({"level": "error", "text": text, "queue": None})
@@ -185,9 +185,9 @@ _UNITS = {"max_batch_timeout": "s", "retry_delay": "s"}
 
 def _settings(call: Call, record: QueueRecord) -> list[dict[str, Any]]:
     rows = []
-    here = call.rooms.workers.consumer(record.name)
+    here = call.session.workers.consumer(record.name)
     if here is not None:
-        worker = next(w.config for w in call.rooms.workers.all() if w.config.name == here.worker)
+        worker = next(w.config for w in call.session.workers.all() if w.config.name == here.worker)
         origins, defaults = Origins(worker), Consumer(record.name)
         for key in (*_RANGES, "dead_letter_queue"):
             value, default = getattr(here.settings, key), getattr(defaults, key)
@@ -289,7 +289,7 @@ async def send(call: Call) -> dict[str, Any]:
     try:
         for at in range(0, count, limits.MAX_BATCH_COUNT):
             numbers = range(at, min(count, at + limits.MAX_BATCH_COUNT))
-            await call.rooms.broker.send(record.name, [outgoing(call, number=n) for n in numbers], delay)
+            await call.session.broker.send(record.name, [outgoing(call, number=n) for n in numbers], delay)
     except QueueSendError as error:
         raise CallError(error.cause) from error
     call.reader.changed()
@@ -338,8 +338,8 @@ async def _pause(call: Call, *, paused: bool) -> dict[str, Any]:
     )
     if call.preview:
         return {"ok": True, "also": lines}
-    rooms = call.rooms
-    admin = QueueAdmin(rooms.store, rooms.clock, rooms.events, rooms.broker)
+    session = call.session
+    admin = QueueAdmin(session.store, session.clock, session.events, session.broker)
     await admin.change(record, {"delivery_paused": paused}, reset=False)
     return {"ok": True, "also": lines, "paused": paused}
 
@@ -354,9 +354,9 @@ async def purge(call: Call) -> dict[str, Any]:
     )
     if call.preview:
         return {"ok": True, "also": lines}
-    rooms = call.rooms
+    session = call.session
     before = record.backlog_count
-    await Purges(rooms.store, rooms.clock, rooms.events, rooms.broker).purge(record)
+    await Purges(session.store, session.clock, session.events, session.broker).purge(record)
     call.reader.changed()
     after = record_of(call).backlog_count
     return {"ok": True, "also": lines, "count": max(0, before - after)}

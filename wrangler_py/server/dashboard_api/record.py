@@ -153,7 +153,7 @@ async def figures(call: Call) -> dict[str, Any]:
     buckets = call.number("buckets", 60, 1, _MOST_BUCKETS) or 60
     bucket_ms = max(1, minutes * 60_000 // buckets)
     queue = call.query.get("queue") or None
-    from_ms = call.rooms.clock.now_ms() + 1 - bucket_ms * buckets
+    from_ms = call.session.clock.now_ms() + 1 - bucket_ms * buckets
     found = await call.reader.ask(metrics.series, queue, from_ms, bucket_ms, buckets)
     return {"fromMs": from_ms, "bucketMs": bucket_ms, "queue": queue, "series": {**found.counts, **found.figures}}
 

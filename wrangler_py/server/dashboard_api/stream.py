@@ -14,7 +14,8 @@ from wrangler_py.events.digest import shown_data
 from wrangler_py.events.plain import Plain
 from wrangler_py.events.recorder import Written
 from wrangler_py.server.dashboard_api.queues import summed
-from wrangler_py.server.dashboard_api.rooms import DashboardRooms, Reader
+from wrangler_py.server.dashboard_api.reader import Reader
+from wrangler_py.server.dashboard_api.session_view import SessionView
 
 #: Frames are sent at most this often (seconds).
 _EVERY_S = 0.25
@@ -30,8 +31,8 @@ _CLOCK_EVENTS = ("clock.frozen", "clock.moved", "clock.resumed", "clock.jumped")
 class Stream:
     """Gathers what was written and hands it to every client."""
 
-    def __init__(self, rooms: DashboardRooms, reader: Reader) -> None:
-        self._rooms = rooms
+    def __init__(self, session: SessionView, reader: Reader) -> None:
+        self._session = session
         self._reader = reader
         self._clients: set[asyncio.Queue[str | None]] = set()
         self._events: list[tuple[int, Plain]] = []
@@ -88,10 +89,10 @@ class Stream:
     # Gathering ----------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        recorder = self._rooms.recorder
+        recorder = self._session.recorder
         if recorder is not None:
             self._leave.append(recorder.on_written(self._written))
-        self._leave.append(self._rooms.events.subscribe(self._seen, _CLOCK_EVENTS))
+        self._leave.append(self._session.events.subscribe(self._seen, _CLOCK_EVENTS))
 
     def _listen_no_more(self) -> None:
         for leave in self._leave:
@@ -126,7 +127,7 @@ class Stream:
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if not task.cancelled() and task.exception() is not None:
-            self._rooms.events.emit("record.failed", error=f"the stream of changes: {task.exception()}")
+            self._session.events.emit("record.failed", error=f"the stream of changes: {task.exception()}")
         if self._kinds:
             self._plan()
 
@@ -159,7 +160,7 @@ class Stream:
         return {"seq": seq, "queues": queues, "kinds": kinds, "counts": counts, "events": events, "skipped": skipped}
 
     async def _clock_now(self) -> dict[str, Any]:
-        show = self._rooms.controls.get("GET clock")
+        show = self._session.controls.get("GET clock")
         return {} if show is None else await show({})
 
     def _differs(self, clock: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What the dashboard's API works on."""
+"""Reads queues and record for the API, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from wrangler_py.clock import Clock
-from wrangler_py.config.model import SessionConfig, WorkerConfig
-from wrangler_py.cron.runs import RunRecord
-from wrangler_py.events.log import EventLog
-from wrangler_py.events.recorder import Recorder
 from wrangler_py.queues import search
-from wrangler_py.queues.broker import Broker
-from wrangler_py.queues.bulk import BulkChanges
-from wrangler_py.queues.consumer import QueueConsumer
-from wrangler_py.server.control import Call as ControlCall
-from wrangler_py.store.database import Store
+from wrangler_py.server.dashboard_api.session_view import SessionView
 
 T = TypeVar("T")
 
@@ -32,73 +22,11 @@ _COUNT_SHARE = 0.05
 _PATIENCE_S = 2.0
 
 
-class HostedRuntime(Protocol):
-    """What the API shows of a runtime."""
-
-    name: str
-    broken: str | None
-    handlers: tuple[str, ...]
-
-
-class HostedWorker(Protocol):
-    """What the API shows of a worker of the session."""
-
-    config: WorkerConfig
-    consumers: dict[str, QueueConsumer]
-    refused: str | None
-
-    @property
-    def runtime(self) -> HostedRuntime: ...
-
-    @property
-    def starting(self) -> bool: ...
-
-
-class Workers(Protocol):
-    """The workers of the session."""
-
-    def all(self) -> Sequence[HostedWorker]: ...
-
-    def consumer(self, queue: str) -> QueueConsumer | None: ...
-
-
-class Crons(Protocol):
-    """The crons of the session."""
-
-    def describe(self) -> dict[str, Any]: ...
-
-    def history(self) -> list[RunRecord]: ...
-
-
-@dataclass(slots=True)
-class DashboardRooms:
-    """Built by the session."""
-
-    store: Store
-    clock: Clock
-    events: EventLog
-    broker: Broker
-    recorder: Recorder | None
-    workers: Workers
-    crons: Crons
-    config: Callable[[], SessionConfig]
-    #: What the control API can do, by "POST clock/advance".
-    controls: Mapping[str, ControlCall]
-    #: Where the session is served.
-    url: str
-    readonly: bool
-    #: What the page must show to change something.
-    page_token: str
-    bulk: BulkChanges
-    #: Texts about the session that its user should know: (level, text, queue).
-    advice: Callable[[], list[tuple[str, str, str | None]]] = field(default=list)
-
-
 class Reader:
     """Reads queues and record in a thread of its own, one question at a time, so that a long one delays no message."""
 
-    def __init__(self, rooms: DashboardRooms) -> None:
-        self._rooms = rooms
+    def __init__(self, session: SessionView) -> None:
+        self._session = session
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wpy-reader")
         self._connection: sqlite3.Connection | None = None
         self._record_there = False
@@ -109,7 +37,7 @@ class Reader:
     async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
         """`question(connection, *arguments)` in the reader's thread. `fresh`: after what happened so far was recorded.
         Raises what the question raises."""
-        recorder = self._rooms.recorder
+        recorder = self._session.recorder
         if fresh and recorder is not None:
             with contextlib.suppress(TimeoutError):  # then the answer is a little old, and `record.behind` says so
                 async with asyncio.timeout(_PATIENCE_S):
@@ -139,7 +67,7 @@ class Reader:
             started = time.perf_counter()
             return search.counts(connection, now_ms), time.perf_counter() - started
 
-        self._counts, took = await self.ask(work, self._rooms.clock.now_ms(), fresh=False)
+        self._counts, took = await self.ask(work, self._session.clock.now_ms(), fresh=False)
         self._counts_until = time.monotonic() + max(_COUNT_EVERY_S, took / _COUNT_SHARE)
         return self._counts
 
@@ -155,12 +83,12 @@ class Reader:
         self._thread.shutdown(wait=False)
 
     def _connect(self) -> sqlite3.Connection:
-        recorder = self._rooms.recorder
+        recorder = self._session.recorder
         there = recorder is not None and recorder.path.is_file()
         if self._connection is not None and there != self._record_there:
             self._disconnect()
         if self._connection is None:
-            self._connection = search.connect(self._rooms.store.path)
+            self._connection = search.connect(self._session.store.path)
             self._record_there = there
         return self._connection
 
