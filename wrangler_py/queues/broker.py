@@ -15,7 +15,7 @@ from functools import partial
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, current_span
-from wrangler_py.queues import backlog, history, limits, tables
+from wrangler_py.queues import backlog, history, limits, outbox, tables
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.intake import Intake, check_limits
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
@@ -108,9 +108,11 @@ class Broker:
         *,
         batch: bool,
         tell: Callable[[QueueMetrics | None, Exception | None], None],
+        kept: tuple[str, int] | None = None,
     ) -> None:
         """Store messages; all of them or none. `tell(backlog, error)` is called after COMMIT: the backlog with them in
-        it, or the QueueSendError of a disk that refuses.
+        it, or the QueueSendError of a disk that refuses. `kept`: the outbox that keeps them meanwhile, and their number there
+        (intake.py); then they are tried again until they are stored, and `tell` hears of each time.
 
         Delay: the message's own, else `delay_seconds`, else the queue's `delivery_delay`; an explicit 0 counts.
         Raises QueueSendError when a limit is broken.
@@ -127,7 +129,15 @@ class Broker:
             elif isinstance(error, limits.QueueSendError):
                 self._say_failed(f'send to queue "{queue}"', error.cause)
 
-        self._intake.add(queue, messages, delay_seconds, stored)
+        self._intake.add(queue, messages, delay_seconds, stored, kept)
+
+    def stored_of(self, outbox_name: str) -> int:
+        """The number of the last send of an outbox that is stored; 0: none."""
+        return outbox.stored(self._store, outbox_name)
+
+    def forget_outbox(self, name: str) -> asyncio.Future[None]:
+        """An outbox is no more; its file has to be gone already."""
+        return self._store.submit(partial(outbox.forget, name=name))
 
     def _note_sent(
         self, queue: str, span: Span | None, messages: Sequence[OutgoingMessage], new: Sequence[NewMessage]

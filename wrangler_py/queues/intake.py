@@ -3,10 +3,14 @@
 What a send answers (the backlog with its messages in it) is read from the database once and then carried along, for as long
 as nobody else has changed anything: every change by this process moves the connection's `total_changes`, every change by
 another one SQLite's `data_version`.
+
+Sends that an outbox keeps (outbox.py) are never refused for good: when they cannot be stored, they are held and tried again,
+in their order and before any that come later.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,13 +18,17 @@ from functools import partial
 from typing import Any
 
 from wrangler_py.clock import Clock
-from wrangler_py.queues import backlog, limits, tables
+from wrangler_py.queues import backlog, limits, outbox, tables
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.queues.tables import NewMessage
 from wrangler_py.store.database import Store
 
 #: Told after COMMIT: the backlog with the messages in it and what was stored, or the error.
 Told = Callable[[QueueMetrics | None, Sequence[NewMessage], Exception | None], None]
+
+#: How long sends of an outbox that could not be stored wait before they are tried again. Real seconds: this is about the
+#: machine, whatever the session's clock does.
+_AGAIN_S = 1.0
 
 _DATA_VERSION = "PRAGMA data_version"
 
@@ -53,13 +61,22 @@ class _Known:
 class _Send:
     """One send or sendBatch on its way in."""
 
-    __slots__ = ("delay_seconds", "messages", "metrics", "new", "queue", "tell")
+    __slots__ = ("delay_seconds", "kept", "messages", "metrics", "new", "queue", "tell")
 
-    def __init__(self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None, tell: Told) -> None:
+    def __init__(
+        self,
+        queue: str,
+        messages: Sequence[OutgoingMessage],
+        delay_seconds: int | None,
+        tell: Told,
+        kept: tuple[str, int] | None,
+    ) -> None:
         self.queue = queue
         self.messages = messages
         self.delay_seconds = delay_seconds
         self.tell = tell
+        #: The outbox that keeps it, and its number there.
+        self.kept = kept
         self.new: Sequence[NewMessage] = ()
         self.metrics: QueueMetrics | None = None
 
@@ -111,11 +128,28 @@ class Intake:
         self._refusal = refusal
         self._gathered: list[_Send] = []
         self._known: _Known | None = None
+        #: Sends of outboxes that could not be stored, and those that came after them; None: there are none.
+        self._held: list[_Send] | None = None
 
-    def add(self, queue: str, messages: Sequence[OutgoingMessage], delay_seconds: int | None, tell: Told) -> None:
-        """Store messages in the next group commit; all that is gathered until then goes with them, or nothing."""
+    def add(
+        self,
+        queue: str,
+        messages: Sequence[OutgoingMessage],
+        delay_seconds: int | None,
+        tell: Told,
+        kept: tuple[str, int] | None = None,
+    ) -> None:
+        """Store messages in the next group commit; all that is gathered until then goes with them, or nothing.
+
+        `kept`: the outbox that keeps them, and their number there, larger than those before. Then an error is told each
+        time they are tried in vain.
+        """
+        send = _Send(queue, messages, delay_seconds, tell, kept)
+        if kept is not None and self._held is not None:
+            self._held.append(send)
+            return
         gathered = self._gathered
-        gathered.append(_Send(queue, messages, delay_seconds, tell))
+        gathered.append(send)
         if len(gathered) == 1:
             self._hand_over(gathered)
 
@@ -132,6 +166,7 @@ class Intake:
             known = _Known(connection, seal)
         now = self._clock.now_ms()
         rows: list[tuple[Any, ...]] = []
+        marks: dict[str, int] = {}
         seq = known.seq
         for send in gathered:
             queue = known.queues.get(send.queue)
@@ -147,7 +182,11 @@ class Intake:
             if queue.oldest_ms is None and new:
                 queue.oldest_ms = now
             send.metrics = QueueMetrics(queue.count, queue.size, queue.oldest_ms)
+            if send.kept is not None:
+                marks[send.kept[0]] = send.kept[1]
         tables.insert(connection, rows)
+        if marks:
+            outbox.mark(connection, marks)
         known.seq = seq
         if seq - known.counted > backlog.UNCOUNTED:
             backlog.count_up(connection)
@@ -161,7 +200,30 @@ class Intake:
             self._gathered = []
         elif error is not None and len(gathered) > 1:  # each for itself, so that only those that do not fit are refused
             for send in gathered:
-                self._hand_over([send])
-            return
+                if send.kept is None:
+                    self._hand_over([send])
+            gathered = [send for send in gathered if send.kept is not None]
+        if error is not None:
+            self._hold([send for send in gathered if send.kept is not None])
         for send in gathered:
+            send.tell(send.metrics, send.new, error)
+
+    def _hold(self, kept: list[_Send]) -> None:
+        if kept:
+            self._held = kept + (self._held or [])
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._try_held)
+
+    def _try_held(self) -> None:
+        held, self._held = self._held or [], []
+        self._store.enqueue(partial(self._write, held), partial(self._tried, held), self._refusal)
+
+    def _tried(self, held: list[_Send], known: _Known | None, error: Exception | None) -> None:
+        self._known = known
+        if error is not None:
+            self._hold(held)
+        else:
+            after, self._held = self._held or [], None
+            for send in after:
+                self.add(send.queue, send.messages, send.delay_seconds, send.tell, send.kept)
+        for send in held:
             send.tell(send.metrics, send.new, error)

@@ -144,8 +144,10 @@ class QueueService(Protocol):
         *,
         batch: bool,
         tell: Callable[[QueueMetrics | None, Exception | None], None],
+        kept: tuple[str, int] | None = None,
     ) -> None:
-        """Store messages, all or none; `tell(backlog, error)` is called after COMMIT.
+        """Store messages, all or none; `tell(backlog, error)` is called after COMMIT. `kept`: the outbox that keeps them
+        until then, and their number there (queues/intake.py).
 
         Raises QueueSendError (queues/limits.py) when a limit is broken; the disk's refusal comes through `tell`.
         """

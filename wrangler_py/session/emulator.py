@@ -28,6 +28,7 @@ from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
+from wrangler_py.runtime.python.outbox import OutboxHome
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.python.storage_calls import storage_handlers
@@ -50,7 +51,7 @@ from wrangler_py.session.runtimes import Gate, HostedRuntime
 from wrangler_py.session.small_bindings import SiteAssets, small_handlers
 from wrangler_py.session.workflows import SessionWorkflows, workflow_calls
 from wrangler_py.store.database import Store
-from wrangler_py.store.sessions import Session, open_session
+from wrangler_py.store.sessions import Session, living_sessions, open_session
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.host import WorkerdHost
@@ -134,6 +135,9 @@ class Emulator:
         self._listen()
         self._dashboard: DashboardDoor | None = None
         self.broker = Broker(store, clock, events, self.session.id)
+        #: A clock that workers follow has to know of every answer that they wait for.
+        asks = self._alone or options.worker_clock
+        self._outboxes = None if asks else OutboxHome(store.path.parent, self.session.id, self.broker)
         self.neighbours = Neighbours(store, self.session.id, events)
         if not self._alone:
             self.broker.on_unheard = self.neighbours.nudge
@@ -196,6 +200,7 @@ class Emulator:
             services=self.services,
             handlers=self.binding_handlers,
             durable=self.objects.home,
+            outboxes=self._outboxes,
             **({"wall_limit_s": None} if self.options.debugger else {}),
         )
 
@@ -255,6 +260,8 @@ class Emulator:
         if self.recorder is not None:
             self.recorder.start()
         self.crons.set_config(self.config)
+        if self._outboxes is not None:
+            await self._outboxes.recover(session.id for session in living_sessions(self.store))
         loading = asyncio.create_task(self.workers.apply(self.config))
         try:
             await asyncio.sleep(0)  # the workers' processes begin to load, and meanwhile:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.base import StreamBroken
+from wrangler_py.runtime.python.outbox import Outbox
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.sockets import AdoptedSocket, WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess
@@ -133,6 +134,8 @@ class WorkerProcess(asyncio.Protocol):
         self._returned: list[PendingEvent] = []
         #: Told what the process says of its Durable Objects (frames.OBJECTS_ARE).
         self.on_objects: Callable[[WorkerProcess, str, list[Any]], None] = _ignore_objects
+        #: Takes its SENT frames; None until code is loaded, and for those that have none.
+        self.outbox: Outbox | None = None
         #: Done when another process has taken its place.
         self.superseded: asyncio.Future[None] = loop.create_future()
         #: WebSockets that it has handed to clients, by the number of the event.
@@ -256,6 +259,8 @@ class WorkerProcess(asyncio.Protocol):
             self._look_at_tasks()
         # Answers to sends leave within this very turn: a worker that sends one by one waits for each of them.
         self._calls.flush(self)
+        if self.outbox is not None:
+            self.outbox.answer()
 
     def _received(self, frame: tuple[Any, ...]) -> None:
         kind = frame[0]
@@ -266,6 +271,14 @@ class WorkerProcess(asyncio.Protocol):
             token = current_span.set(None if event is None else event.span)
             try:
                 self._calls.call(self, call, number, binding, method, args)
+            finally:
+                current_span.reset(token)
+        elif kind == frames.SENT:
+            event = self.events.get(frame[2])
+            token = current_span.set(None if event is None else event.span)
+            try:
+                if self.outbox is not None:
+                    self.outbox.take(frame)
             finally:
                 current_span.reset(token)
         elif kind == frames.RESPONSE:
@@ -451,6 +464,8 @@ class WorkerProcess(asyncio.Protocol):
             self._popen.kill()
         code = self._popen.wait()
         reason = self._expected_end or self._fatal or describe_exit(code)
+        if self.outbox is not None:
+            self.outbox.take_rest()
         self.ended.set_result(reason)
         error = ProcessEnded(reason)
         for future in (self._hello, self._loaded):

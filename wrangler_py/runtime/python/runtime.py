@@ -40,6 +40,7 @@ from wrangler_py.runtime.python.binding_specs import binding_specs
 from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
 from wrangler_py.runtime.python.objects import DurableHome, ObjectOwner, missing_classes
+from wrangler_py.runtime.python.outbox import OutboxHome
 from wrangler_py.runtime.python.process import (
     LoadFailed,
     PendingEvent,
@@ -61,6 +62,9 @@ _CRASH_WINDOW_S = 10.0
 _CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: How long a load may take (seconds); an import that never ends must not hang the session silently.
 _LOAD_TIMEOUT_S = 60.0
+
+#: How long the end of a session waits for killed processes to be gone (seconds), so that what they have sent is stored.
+_GONE_S = 1.0
 
 NO_TIME_MACHINE = (
     "--worker-clock: the Worker's Python has no time-machine, so its own time stays real. Install it: "
@@ -91,11 +95,13 @@ class PythonRuntime:
         handlers: Mapping[str, BindingHandler] | None = None,
         services: Services | None = None,
         durable: DurableHome | None = None,
+        outboxes: OutboxHome | None = None,
     ) -> None:
         """`handlers`: who answers the calls of bindings, by kind (bindings.py). `gate` is told when queue batches and crons
         may start (True) and when they must wait (False). `first` is a process that was already started. `clocks`: the
         worker's own clock follows this one (`--worker-clock`). `services`: whom the worker may call.
-        `durable`: where its Durable Objects are kept; None: it cannot have any."""
+        `durable`: where its Durable Objects are kept; None: it cannot have any. `outboxes`: where its sends are kept until
+        they are stored; None: each waits for that."""
         self.name = config.name
         self._config = config
         self._queues = queues
@@ -104,6 +110,7 @@ class PythonRuntime:
         self._gate = gate
         self._python = python
         self._wall_limit_s = wall_limit_s
+        self._outboxes = outboxes
         self._clock = SystemClock()  # limits on user code count real time, whatever the session's clock says
         self._current: WorkerProcess | None = None
         self._spare: WorkerProcess | None = None
@@ -156,6 +163,10 @@ class PythonRuntime:
             spec["worker_clock"] = True
         spec["durable"] = self._objects.spec(self._config)
         expose_codes = spec["flags"]["queue_expose_error_codes"]
+        if self._outboxes is not None:
+            process.outbox = self._outboxes.make(process.send, expose_codes=expose_codes)
+            if process.outbox is not None:
+                spec["outbox"] = process.outbox.spec()
         origin = spec["origin"] = self._services.enter(partial(self._call_stub, process))
         process.ended.add_done_callback(lambda _: self._services.leave(origin))
         self._calls[process] = BindingCalls(
@@ -547,6 +558,8 @@ class PythonRuntime:
             self._first.abandon()
         self._ready.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if serving:
+            await asyncio.wait([process.ended for process in serving], timeout=_GONE_S)
 
     def _forget(self, process: WorkerProcess, reason: str) -> None:
         self._calls.pop(process, None)

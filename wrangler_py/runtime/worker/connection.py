@@ -24,6 +24,10 @@ _READ_SIZE = 256 * 1024
 _WRITE_SIZE = 1024 * 1024
 #: Bytes produced within one turn before they are sent without waiting for its end.
 _EAGER = 64 * 1024
+#: Frames that a file keeps wait for company for this long at most (seconds), while the loop has other work, and until there
+#: are so many bytes of them.
+_COMPANY_S = 0.001
+_COMPANY = 32 * 1024
 #: Unsent bytes above which producers are held back, and below which they go on.
 HIGH_WATER = 1024 * 1024
 _LOW_WATER = HIGH_WATER // 4
@@ -79,6 +83,8 @@ class Connection:
         self._lock = threading.RLock()
         self._outbox: list[bytes | _LogLines] = []
         self._pending = 0  # bytes (of log lines: characters) in the outbox
+        self._patient = False  # whether the outbox holds nothing but frames that may wait for company
+        self._sent_at = 0.0
         self._tail = bytearray()  # what the kernel did not take
         self._writing = False
         self._logged = 0.0
@@ -93,6 +99,16 @@ class Connection:
     def send(self, *frame: Any) -> None:
         """Queue one frame. Raises ValueError for a value that a frame cannot carry."""
         data = frames.encode(*frame)
+        self._patient = False
+        self._outbox.append(data)
+        self._pending += len(data)
+        if self._pending > _EAGER:
+            self.flush()
+
+    def send_kept(self, data: bytes) -> None:
+        """Queue an encoded frame that nobody waits for: others of the next moments may go with it."""
+        if not self._outbox:
+            self._patient = True
         self._outbox.append(data)
         self._pending += len(data)
         if self._pending > _EAGER:
@@ -101,12 +117,14 @@ class Connection:
     def send_now(self, *frame: Any) -> None:
         """Send one frame at once. May be called from any thread, also while the loop's own is busy."""
         with self._lock:
+            self._patient = False
             self._outbox.append(frames.encode(*frame))
             self.flush()
 
     def log(self, event: int, level: str, text: str) -> None:
         """Queue whole lines, each ended by a newline. May be called from any thread."""
         with self._lock:
+            self._patient = False
             outbox = self._outbox
             lines = outbox[-1] if outbox else None
             if type(lines) is not _LogLines or lines.event != event or lines.level != level or lines.size > _LOG_SIZE:
@@ -196,6 +214,11 @@ class Connection:
 
     def _flush_outbox(self) -> None:
         if self._outbox or (self._tail and not self._writing):
+            if self._patient and self._hub._ready:
+                now = time.monotonic()
+                if now - self._sent_at < _COMPANY_S and self._pending < _COMPANY:
+                    return
+                self._sent_at = now
             self.flush()
 
     def _writable(self) -> None:
@@ -213,6 +236,13 @@ class Connection:
         while len(self._tail) > enough:
             select.select([], [self._sock], [])
             self.flush()
+
+    def receive(self) -> None:
+        """Send everything, wait until something comes, and take it. Nothing else runs meanwhile; what comes in is begun
+        by the next turn of the loop."""
+        self.flush()
+        select.select([self._sock], [self._sock] if self._tail else [], [])
+        self._readable()
 
     def _readable(self) -> None:
         try:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import context, frames, logs, outcome, texts
 from .connection import Connection
@@ -16,6 +16,9 @@ from .context import Event
 from .loop import MAX_DEPTH, Hub
 from .shims.js.core import js_error
 from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
 
 
 class Dispatcher:
@@ -115,7 +118,8 @@ class Dispatcher:
             self._keep_waiting = not flags.get("queue_consumer_no_wait_for_wait_until")
             self._origin = spec.get("origin", 0)
             self._helper.call = self.call
-            self._env = self._helper.env = env.make_env(spec, self.call, self.exports, lambda: self._objects)
+            outbox = self._open_outbox(spec)
+            self._env = self._helper.env = env.make_env(spec, self.call, self.exports, lambda: self._objects, outbox)
             module = self._load_module(spec)
             durable_classes = self._define_objects(spec, module)
             self._workflows = self._workflow_classes(module)
@@ -456,6 +460,20 @@ class Dispatcher:
         event = logs.current_event.get()
         self._connection.send(frames.CALL, number, 0 if event is None else event.id, binding, method, args)
         return future
+
+    def _open_outbox(self, spec: dict[str, Any]) -> Outbox | None:
+        if "outbox" not in spec:
+            return None
+        from .outbox import Outbox
+
+        def number() -> int:
+            self._next_call += 1
+            return self._next_call
+
+        outbox = Outbox(spec["outbox"], self._hub, self._connection, number)
+        self._on[frames.STORED] = outbox.stored
+        self._on[frames.REFUSED] = outbox.refused
+        return outbox
 
     def _reply(self, frame: tuple[Any, ...]) -> None:
         future = self._calls.pop(frame[1], None) or self._long_calls.pop(frame[1], None)

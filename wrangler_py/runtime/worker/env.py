@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import texts
 from .queue_binding import Caller, QueueBinding
 from .shims.js.core import JsObject, JsProxy, make_object, raise_js
 from .shims.js.jsjson import to_js_value
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
 
 
 class NotServed(JsProxy):
@@ -95,17 +98,22 @@ def as_env(values: dict[str, Any]) -> Env:
 
 
 def make_env(
-    spec: dict[str, Any], call: Caller, exports: Callable[[], Any], objects: Callable[[], Any] = lambda: None
+    spec: dict[str, Any],
+    call: Caller,
+    exports: Callable[[], Any],
+    objects: Callable[[], Any] = lambda: None,
+    outbox: Outbox | None = None,
 ) -> Env:
     """The env of a LOAD. Text variables are str, JSON ones are JavaScript values. `exports` makes rpc.Exports; `objects`:
-    the Durable Objects of this process (durable.Objects)."""
+    the Durable Objects of this process (durable.Objects). `outbox`: takes the sends to queues, if there is one."""
     flags = spec.get("flags") or {}
     default_type = "json" if flags.get("queues_json_messages", True) else "v8"
     values: dict[str, Any] = {name: to_js_value(value) for name, value in (spec.get("vars") or {}).items()}
     values.update(spec.get("secrets") or {})
     for name, binding in (spec.get("bindings") or {}).items():
         if binding["kind"] == "queue":
-            values[name] = QueueBinding(name, call, default_type)
+            keep = None if outbox is None else partial(outbox.send, binding["queue"])
+            values[name] = QueueBinding(name, call, default_type, keep)
         else:
             values[name] = make_binding(name, binding, call, exports, objects)
     return as_env(values)

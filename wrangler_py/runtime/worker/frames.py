@@ -33,6 +33,11 @@ Server to worker:
                                           them. Answered by OBJECTS_ARE
     (SOCKET, event, "message", data) (SOCKET, event, "close", code, reason, clean)
                                           what the client of a WebSocket does that a FETCH was answered with; data: str or bytes
+    (STORED, answers)                     sends of SENT that are stored: a list of (number, backlog_count, backlog_bytes,
+                                          oldest_timestamp_ms or None), each the queue's backlog with that send in it
+    (REFUSED, number, name, message, later)
+                                          one could not be stored, with the error as in THROW; later: it is tried again, and until
+                                          STORED says that it is stored, sends are to be made by CALL
     (STOP,)                               end at once with exit code 0
 
 Worker to server:
@@ -61,6 +66,9 @@ Worker to server:
                                           (body bytes, content_type, delay_seconds or None); or "metrics" with ().
                                           REPLY value: (backlog_count, backlog_bytes, oldest_timestamp_ms or None).
                                           With the binding "" it is for the session, see SESSION CALLS below
+    (SENT, number, event, queue, messages, delay_seconds, is_batch)
+                                          a send that the process's outbox file keeps (outbox.py), which consists of just these
+                                          frames; the numbers are those of calls, and grow. Answered by STORED or REFUSED
     (FATAL, text)                         the process is about to end by itself
     (WAITING, due_ms, frames_taken, besides)
                                           only while the clock of CLOCK stands: nothing is left to do. due_ms: when the next
@@ -80,6 +88,9 @@ LOAD's spec: {"main": path, "root": project folder, "name": worker name, "compat
 "vars": {name: JSON value}, "secrets": {name: str}, "bindings": {name: {"kind": "queue", "queue": name} or a spec of another
 kind (runtime/python/binding_specs.py)}}. With
 "worker_clock": True the worker's own clock follows CLOCK, and LOADED's info says under "worker_clock" whether it can.
+
+"outbox", when it is there: {"path": a file for SENT frames, "max_message" and "max_batch": bytes, "max_count": messages,
+"max_delay": seconds}, the limits within which a send need not be asked for.
 
 "origin" is the process's number, which its stubs carry.
 
@@ -112,11 +123,13 @@ import marshal
 import struct
 from typing import Any
 
-LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC, OBJECTS, SOCKET = range(1, 14)
+LOAD, FETCH, BODY, QUEUE, SCHEDULED, CANCEL, REPLY, THROW, STOP, CLOCK, RPC, OBJECTS, SOCKET, STORED, REFUSED = range(
+    1, 16
+)
 HELLO, LOADED, LOAD_FAILED, RESPONSE, CHUNK, RETURNED, DONE, LOG, CALL, FATAL, BLOCKED, WAITING, OBJECTS_ARE = range(
     20, 33
 )
-DEBUG = 33
+DEBUG, SENT = 33, 34
 
 #: A frame larger than this is a broken stream, not a message (bytes).
 MAX_FRAME = 1 << 30

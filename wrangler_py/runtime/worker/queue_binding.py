@@ -21,14 +21,18 @@ CONTENT_TYPES = ("json", "text", "bytes", "v8")
 
 #: Sends a CALL of (binding, method, args) and returns the future of its REPLY.
 Caller = Callable[[str, str, tuple[Any, ...]], asyncio.Future]
+#: Given messages, delay and whether it is a batch: what `send()` answers, or None (outbox.py).
+Keeper = Callable[[tuple[Any, ...], "int | None", bool], "Awaitable[Any] | None"]
 
 
 class QueueBinding:
     """A queue that the worker produces to."""
 
-    def __init__(self, name: str, call: Caller, default_type: str) -> None:
+    def __init__(self, name: str, call: Caller, default_type: str, keep: Keeper | None = None) -> None:
+        """`keep`: a way to send that need not wait for the server, and that leaves to `call` what it cannot take."""
         self._name = name
         self._call = call
+        self._keep = keep
         #: "json", or "v8" before the compatibility flag `queues_json_messages`.
         self._default = default_type
 
@@ -138,6 +142,8 @@ class QueueBinding:
         logs.emit("warn", texts.LOST_TYPE.format(name=self._name, call=call, type=kind))
 
     def _sent(self, messages: tuple[Any, ...], delay: int | None, batch: bool) -> Awaitable[Any]:
+        if self._keep is not None and (answer := self._keep(messages, delay, batch)) is not None:
+            return answer
         return self._response(self._call(self._name, "send", (messages, delay, batch)))
 
     async def _response(self, future: asyncio.Future) -> Any:

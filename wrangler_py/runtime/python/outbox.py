@@ -1,0 +1,148 @@
+"""Outboxes, as the server sees them: what a worker's process has sent is stored, from the socket or else from its file.
+
+Each process has a file of its own, `<state>/outbox/<session>-<random>.sends` (the worker's side: runtime/worker/outbox.py).
+It is there as long as something in it may not be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from wrangler_py.queues import limits
+from wrangler_py.queues.limits import QueueSendError
+from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
+from wrangler_py.runtime.base import QueueService
+from wrangler_py.runtime.worker import frames
+
+_FOLDER = "outbox"
+_SUFFIX = ".sends"
+
+
+class KeepingQueues(QueueService, Protocol):
+    """Queues that know how far an outbox is stored (queues/outbox.py)."""
+
+    def stored_of(self, outbox_name: str) -> int: ...
+
+    def forget_outbox(self, name: str) -> asyncio.Future[None]: ...
+
+
+class OutboxHome:
+    """Where a session keeps the outboxes of its workers' processes."""
+
+    def __init__(self, state_folder: Path, session: int, queues: KeepingQueues) -> None:
+        self._folder = state_folder / _FOLDER
+        self._session = session
+        self._queues = queues
+
+    def make(self, send: Callable[..., None], *, expose_codes: bool) -> Outbox | None:
+        """An outbox for a process that `send` speaks to; None when the folder cannot be made, and sends are asked for.
+        `expose_codes`: as in BindingCalls."""
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError:
+            return None
+        path = self._folder / f"{self._session}-{secrets.token_hex(8)}{_SUFFIX}"
+        return Outbox(path, self._queues, send, expose_codes=expose_codes)
+
+    async def recover(self, living: Iterable[int]) -> int:
+        """Store what is left in the outboxes of sessions that are dead. Returns how many sends that were."""
+        others = {str(session) for session in living if session != self._session}
+        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in others]
+        count = 0
+        for path in left:
+            outbox = Outbox(path, self._queues, lambda *_: None, expose_codes=True)
+            outbox.received = self._queues.stored_of(outbox.name)
+            count += outbox.take_rest()
+            await outbox.done.wait()
+        return count
+
+
+class Outbox:
+    """The sends of one process."""
+
+    def __init__(self, path: Path, queues: KeepingQueues, send: Callable[..., None], *, expose_codes: bool) -> None:
+        self.path = path
+        self.name = path.stem
+        #: The number of the last send that has come from the process.
+        self.received = 0
+        #: Set when everything is stored and the file is gone.
+        self.done = asyncio.Event()
+        self._queues = queues
+        self._send = send
+        self._expose_codes = expose_codes
+        self._open = 0
+        self._closed = False
+        self._answers: list[tuple[int, int, int, int | None]] = []
+
+    def spec(self) -> dict[str, Any]:
+        """LOAD's "outbox"."""
+        return {
+            "path": str(self.path),
+            "max_message": limits.MAX_MESSAGE_BYTES,
+            "max_batch": limits.MAX_BATCH_BYTES,
+            "max_count": limits.MAX_BATCH_COUNT,
+            "max_delay": limits.MAX_DELAY_SECONDS,
+        }
+
+    def take(self, frame: tuple[Any, ...]) -> None:
+        """A SENT frame."""
+        _, number, _, queue, messages, delay_seconds, is_batch = frame
+        self.received = number
+        self._open += 1
+        outgoing = [OutgoingMessage(*message) for message in messages]
+        tell = partial(self._told, number, "sendBatch" if is_batch else "send")
+        kept = (self.name, number)
+        try:
+            self._queues.enqueue(queue, outgoing, delay_seconds, batch=is_batch, tell=tell, kept=kept)
+        except QueueSendError as error:  # the worker knows the limits; a file that somebody has changed may not
+            self._open -= 1
+            text = error.text("sendBatch" if is_batch else "send", expose_codes=self._expose_codes)
+            self._send(frames.REFUSED, number, "Error", text, False)
+
+    def take_rest(self) -> int:
+        """The process is gone: store what has not come from it but is in its file. Returns how many sends that are."""
+        self._closed = True
+        rest: list[tuple[Any, ...]] = []
+        with contextlib.suppress(
+            OSError, ValueError, EOFError, TypeError
+        ):  # it may never have been made, or be cut off
+            rest = [frame for frame in frames.Decoder().feed(self.path.read_bytes()) if frame[1] > self.received]
+        for frame in rest:
+            self.take(frame)
+        self._look_whether_done()
+        return len(rest)
+
+    def answer(self) -> None:
+        """Tell the process what is stored."""
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._send(frames.STORED, answers)
+
+    def _told(self, number: int, operation: str, metrics: QueueMetrics | None, error: Exception | None) -> None:
+        if metrics is None:
+            text = (
+                error.text(operation, expose_codes=self._expose_codes)
+                if isinstance(error, QueueSendError)
+                else str(error)
+            )
+            self._send(frames.REFUSED, number, "Error", text, True)
+            return
+        self._open -= 1
+        if not self._closed:
+            if not self._answers:
+                asyncio.get_running_loop().call_soon(self.answer)
+            self._answers.append((number, *metrics))
+        self._look_whether_done()
+
+    def _look_whether_done(self) -> None:
+        if self._closed and not self._open and not self.done.is_set():
+            with contextlib.suppress(OSError):  # else the next start finds that everything is stored
+                self.path.unlink(missing_ok=True)
+                self._queues.forget_outbox(self.name)
+            self.done.set()
