@@ -205,8 +205,7 @@ class Intake:
             gathered = [send for send in gathered if send.kept is not None]
         if error is not None:
             self._hold([send for send in gathered if send.kept is not None])
-        for send in gathered:
-            send.tell(send.metrics, send.new, error)
+        _tell(gathered, error)
 
     def _hold(self, kept: list[_Send]) -> None:
         if kept:
@@ -225,5 +224,12 @@ class Intake:
             after, self._held = self._held or [], None
             for send in after:
                 self.add(send.queue, send.messages, send.delay_seconds, send.tell, send.kept)
-        for send in held:
-            send.tell(send.metrics, send.new, error)
+        _tell(held, error)
+
+
+def _tell(sends: Sequence[_Send], error: Exception | None) -> None:
+    for send in sends:
+        if error is None:
+            send.tell(send.metrics, send.new, None)
+        else:  # what it has learnt of the backlog was rolled back
+            send.tell(None, (), error)

@@ -1,0 +1,88 @@
+"""Sends that a worker's process keeps until they are stored: they are tried until they are, in their order, each once."""
+
+import asyncio
+import time
+
+import pytest
+
+from wrangler_py.queues import intake
+from wrangler_py.queues.message import OutgoingMessage
+
+from .harness import Room
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(intake, "_AGAIN_S", 0.01)
+
+
+class Outbox:
+    """Hands sends of one outbox to the broker and hears what becomes of them."""
+
+    def __init__(self, room: Room) -> None:
+        self.broker = room.broker
+        self.told: list[tuple[int, int | None]] = []
+
+    def send(self, number: int, body: bytes) -> None:
+        def tell(metrics, error):
+            self.told.append((number, None if metrics is None else metrics.backlog_count))
+
+        message = OutgoingMessage(body, "text")
+        self.broker.enqueue("q", [message], None, batch=False, tell=tell, kept=("box", number))
+
+    @property
+    def stored(self) -> list[tuple[int, int | None]]:
+        return [told for told in self.told if told[1] is not None]
+
+
+def fill_up(room: Room) -> None:
+    room.store.query(f"PRAGMA max_page_count = {room.store.query('PRAGMA page_count')[0][0]}")
+
+
+async def until(condition) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.002)
+
+
+async def test_the_mark_moves_with_what_is_stored(room: Room):
+    outbox = Outbox(room)
+    outbox.send(3, b"a")
+    outbox.send(7, b"b")
+    await until(lambda: len(outbox.told) == 2)
+    assert outbox.told == [(3, 1), (7, 2)]
+    assert room.broker.stored_of("box") == 7 and room.broker.stored_of("other") == 0
+    await room.broker.forget_outbox("box")
+    assert room.broker.stored_of("box") == 0
+
+
+async def test_what_does_not_fit_is_held_and_what_comes_after_it_waits(room: Room):
+    await room.send("first")
+    outbox = Outbox(room)
+    fill_up(room)
+    outbox.send(1, b"x" * 100_000)
+    outbox.send(2, b"small")
+    await until(lambda: outbox.told.count((1, None)) > 2)
+    outbox.send(3, b"later")
+    await until(lambda: outbox.told.count((1, None)) > 5)
+    assert outbox.stored == [] and room.broker.stored_of("box") == 0
+    assert "full" in room.of("store.failed")[0]["error"]
+
+    room.store.query("PRAGMA max_page_count = 1000000")
+    await until(lambda: len(outbox.stored) == 3)
+    assert outbox.stored == [(1, 2), (2, 3), (3, 4)] and room.broker.stored_of("box") == 3
+    assert [body if len(body) < 10 else "x..." for body in room.left()] == ["first", "x...", "small", "later"]
+
+
+async def test_who_waits_for_an_answer_is_refused_while_kept_sends_are_held(room: Room):
+    await room.send("first")
+    outbox = Outbox(room)
+    fill_up(room)
+    outbox.send(1, b"x" * 100_000)
+    refused = room.broker.submit("q", [OutgoingMessage(b"y" * 100_000, "text")])
+    with pytest.raises(Exception, match="full"):
+        await refused
+    room.store.query("PRAGMA max_page_count = 1000000")
+    await until(lambda: len(outbox.stored) == 1)
+    assert len(room.left()) == 2
