@@ -203,20 +203,20 @@ def _answer_class() -> Any:
             self.__dict__["_asks"] = outbox, sent
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            return _look(self).__reduce_ex__(protocol)
+            return base, (dict(_look(self)),)
 
     def _look(answer: Any) -> Any:
-        outbox, sent = answer.__dict__["_asks"]
-        metrics = metrics_dict(outbox.metrics(sent))
-        if answer.__class__ is Answer:
-            dict.__setitem__(answer, "metadata", base({"metrics": metrics}))
+        if "_asks" in answer.__dict__:
+            outbox, sent = answer.__dict__["_asks"]
+            dict.__setitem__(answer, "metadata", base({"metrics": metrics_dict(outbox.metrics(sent))}))
             answer.__dict__.clear()
-            answer.__class__ = base
         return answer
 
     def looking(name: str) -> Callable[..., Any]:
+        own = getattr(base, name)
+
         def method(self: Any, *args: Any, **keywords: Any) -> Any:
-            return getattr(_look(self), name)(*args, **keywords)
+            return own(_look(self), *args, **keywords)
 
         method.__name__ = name
         return method
@@ -229,7 +229,7 @@ def _answer_class() -> Any:
 
 #: What an object does that nobody has looked into.
 _NOT_LOOKING = frozenset(
-    (
+    [
         "__new__",
         "__init__",
         "__init_subclass__",
@@ -237,6 +237,12 @@ _NOT_LOOKING = frozenset(
         "__class__",
         "__class_getitem__",
         "__getattribute__",
-    )
-    + ("__setattr__", "__delattr__", "__reduce__", "__reduce_ex__", "__getstate__", "__hash__", "fromkeys")
+        "__setattr__",
+        "__delattr__",
+        "__reduce__",
+        "__reduce_ex__",
+        "__getstate__",
+        "__hash__",
+        "fromkeys",
+    ]
 )
