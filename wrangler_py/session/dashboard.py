@@ -20,6 +20,7 @@ def dashboard_door(emulator: Emulator, url: str, control: ControlApi, calls: Map
     def rooms() -> SessionView:
         from wrangler_py.queues.bulk import BulkChanges
         from wrangler_py.server.dashboard_api.session_view import SessionView
+        from wrangler_py.session.state_browser import StateBrowser
 
         store, clock, events, broker = emulator.store, emulator.clock, emulator.events, emulator.broker
         return SessionView(
@@ -30,6 +31,7 @@ def dashboard_door(emulator: Emulator, url: str, control: ControlApi, calls: Map
             recorder=emulator.recorder,
             workers=emulator.workers,
             crons=emulator.crons,
+            state=StateBrowser(store.path.parent, emulator.storage, lambda: emulator.config),
             config=lambda: emulator.config,
             controls=calls,
             url=url,

@@ -20,6 +20,7 @@ from wrangler_py.server.dashboard_api import (
     prometheus,
     queues,
     record,
+    state,
 )
 from wrangler_py.server.dashboard_api.call import Call, Route
 from wrangler_py.server.dashboard_api.openapi import document
@@ -36,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *batches.ROUTES,
     *crons.ROUTES,
     *record.ROUTES,
+    *state.ROUTES,
 )
 
 

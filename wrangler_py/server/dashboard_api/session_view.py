@@ -56,6 +56,51 @@ class Crons(Protocol):
     def history(self) -> list[RunRecord]: ...
 
 
+class ObjectRoom(Protocol):
+    """The Durable Objects of the session, by worker and class."""
+
+    async def listed(self, worker: str, name: str, q: str, offset: int, limit: int) -> dict[str, Any]: ...
+
+    async def one(self, worker: str, name: str, object_id: str) -> dict[str, Any]: ...
+
+    async def rows(
+        self, worker: str, name: str, object_id: str, table: str, offset: int, limit: int
+    ) -> dict[str, Any]: ...
+
+
+class StateRoom(Protocol):
+    """What stands behind the bindings (session/state_browser.py)."""
+
+    @property
+    def objects(self) -> ObjectRoom: ...
+
+    async def overview(self) -> dict[str, Any]: ...
+
+    async def kv_keys(self, namespace: str, prefix: str, cursor: str | None, limit: int) -> dict[str, Any]: ...
+
+    async def kv_value(self, namespace: str, key: str) -> dict[str, Any]: ...
+
+    async def kv_put(self, namespace: str, key: str, value: bytes, ttl: int | None, metadata: str | None) -> None: ...
+
+    async def kv_delete(self, namespace: str, keys: Sequence[str]) -> None: ...
+
+    async def d1_tables(self, database: str) -> dict[str, Any]: ...
+
+    async def d1_rows(self, database: str, table: str, offset: int, limit: int) -> dict[str, Any]: ...
+
+    async def d1_query(self, database: str, sql: str) -> dict[str, Any]: ...
+
+    async def r2_objects(
+        self, bucket: str, prefix: str, folders: bool, cursor: str | None, limit: int
+    ) -> dict[str, Any]: ...
+
+    async def r2_object(self, bucket: str, key: str) -> dict[str, Any]: ...
+
+    async def r2_put(self, bucket: str, key: str, body: bytes, content_type: str | None) -> None: ...
+
+    async def r2_delete(self, bucket: str, keys: Sequence[str]) -> None: ...
+
+
 @dataclass(slots=True)
 class SessionView:
     """Built by the session."""
@@ -67,6 +112,7 @@ class SessionView:
     recorder: Recorder | None
     workers: Workers
     crons: Crons
+    state: StateRoom
     config: Callable[[], SessionConfig]
     #: What the control API can do, by "POST clock/advance".
     controls: Mapping[str, ControlCall]
