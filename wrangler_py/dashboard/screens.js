@@ -11,6 +11,7 @@ export const SCREENS = [
   { id: "crons", label: "Crons", icon: "crons", key: "c", parts: ["crons"], narrow: true },
   { id: "alarms", label: "Alarms", icon: "alarms", key: "a", parts: ["alarms"] },
   { id: "traces", label: "Traces", icon: "traces", key: "t", parts: ["traces"], narrow: true },
+  { id: "state", label: "State", icon: "state", key: "s", parts: ["state"] },
   { id: "logs", label: "Logs", icon: "code", key: "l", parts: ["logs"] },
   { id: "limits", label: "Limits", icon: "limits", key: "i", parts: ["limits"] },
 ];
@@ -32,6 +33,7 @@ export const MODULES = {
   alarms: () => import("./screens/alarms.js"),
   traces: () => import("./screens/traces.js"),
   trace: () => import("./screens/trace.js"),
+  state: () => import("./screens/state.js"),
   logs: () => import("./screens/logs.js"),
   limits: () => import("./screens/limits.js"),
 };

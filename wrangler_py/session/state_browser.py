@@ -148,9 +148,10 @@ class StateBrowser:
         """The tables and views of a database. Raises CallError."""
 
         def read(d1: D1Database) -> dict[str, Any]:
-            return {"tables": describe_tables(d1.read), "bytes": d1.size()}
+            return {"name": name, "tables": describe_tables(d1.read), "bytes": d1.size()}
 
         self._known("d1_databases", "database_id", database, "the D1 database")
+        name = self._users("d1_databases", "database_id")[database][0][1].database_name
         return await _told(self._storage.d1(database)(read))
 
     async def d1_rows(self, database: str, table: str, offset: int, limit: int) -> dict[str, Any]:

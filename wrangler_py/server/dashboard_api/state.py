@@ -130,7 +130,7 @@ async def kv_value(call: Call) -> dict[str, Any]:
 @ROUTES.get(
     "state/d1/tables",
     "Tables and views of a D1 database; rows are counted up to 100,000, 100,001 says that there are more",
-    schemas.record(tables=schemas.array(_TABLE), bytes=schemas.INTEGER),
+    schemas.record(name=schemas.TEXT, tables=schemas.array(_TABLE), bytes=schemas.INTEGER),
     (_DATABASE,),
 )
 async def d1_tables(call: Call) -> dict[str, Any]:
