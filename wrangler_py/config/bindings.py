@@ -73,7 +73,7 @@ KINDS = {
     "wasm_modules": Kind("Wasm Module", "files"),
     "dispatch_namespaces": Kind("Dispatch Namespace"),
     "mtls_certificates": Kind("mTLS Certificate", served=PYTHON),
-    "workflows": Kind("Workflow", served=PYTHON),
+    "workflows": Kind("Workflow", served=BOTH),
     "pipelines": Kind("Pipeline"),
     "secrets_store_secrets": Kind("Secrets Store Secret", served=BOTH),
     "artifacts": Kind("Artifacts"),

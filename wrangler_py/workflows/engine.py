@@ -424,16 +424,17 @@ _RENEW = object()
 def status_of(file: WorkflowFile, record: InstanceRecord) -> Mapping[str, Any]:
     """What `instance.status()` says, in wire values by name."""
     outputs = [
-        values.load(step.value)
+        values.load(step.value) if step.kind == "do" else dict(values.load(step.value)[1])["payload"]
         for step in file.steps(record.seq)
         if step.state == "done" and step.kind in ("do", "wait")
     ]
     error = None
     if record.status == "errored":
         error = ("obj", [("name", record.error_name), ("message", record.error_message)])
+    output = values.load(record.output)
     return {
         "status": record.status,
         "__LOCAL_DEV_STEP_OUTPUTS": ("list", outputs),
-        "output": ("null",) if record.output is None else values.load(record.output),
+        "output": ("null",) if output is None else output,
         "error": error,
     }

@@ -46,7 +46,7 @@ BAD_EVENT_TYPE = (
     "WorkflowError: the event type {given!r} is not valid: 1 to 100 letters, digits, hyphens, underscores and dots"
 )
 TOO_LARGE = "WorkflowError: {what} is too large. Maximum allowed size is 1MiB."
-STEP_TOO_LARGE = 'Step "{name}" output is too large. Maximum allowed size is 1MiB.'
+STEP_TOO_LARGE = "Step {name}-{count} output is too large. Maximum allowed size is 1MiB."
 STEP_LIMIT = "The limit of {limit} steps has been reached. This limit can be changed in your worker configuration."
 BAD_STEP_NAME = 'Step name "{name}" exceeds max length ({limit} chars) or invalid characters found'
 BAD_STEP_CONFIG = (

@@ -205,7 +205,7 @@ class LiveInstance:
                 text = limits.NOT_SERIALISABLE_FATAL.format(name=name)
                 self._engine.fatal(self, values.error("WorkflowFatalError", text))
                 raise Superseded
-            refused = self._refused(name, wire)
+            refused = self._refused(name, count, wire)
             if refused is None:
                 with self.file.transaction():
                     self.file.end_attempt(seq, key, number, self._now(), None)
@@ -228,10 +228,12 @@ class LiveInstance:
         return self._attempt(key, number + 1, config)
 
     @staticmethod
-    def _refused(name: str, wire: Any) -> Any:
+    def _refused(name: str, count: int, wire: Any) -> Any:
         """The error of a result that cannot be kept, or None."""
         if len(values.dump(wire)) > limits.MAX_VALUE_BYTES:
-            return values.error("Error", "WorkflowFatalError: " + limits.STEP_TOO_LARGE.format(name=name))
+            return values.error(
+                "Error", "WorkflowInternalError: " + limits.STEP_TOO_LARGE.format(name=name, count=count)
+            )
         return None
 
     def _fail(self, key: str, name: str, count: int, wire: Any) -> Answer:
@@ -252,7 +254,8 @@ class LiveInstance:
         seq = self.record.seq
         step = self.file.step(seq, key)
         if step is None:
-            length = milliseconds(duration)
+            past = isinstance(duration, int | float) and duration < 0  # [engine] no time at all
+            length = 0.0 if past else milliseconds(duration)
             if length is None:
                 raise Failure(values.error("Error", limits.BAD_DURATION.format(name=name, given=duration)))
             if length > limits.MAX_SLEEP_MS:
@@ -329,7 +332,7 @@ class LiveInstance:
             if found is None:
                 return False
             payload, sent_ms = found
-            event = ("obj", [("payload", values.load(payload)), ("timestamp", ("date", sent_ms)), ("type", event_type)])
+            event = ("obj", [("payload", values.load(payload)), ("type", event_type), ("timestamp", ("date", sent_ms))])
             self.file.update_step(seq, key, state="done", ended_ms=self._now(), value=values.dump(event))
         self.progress += 1
         return True

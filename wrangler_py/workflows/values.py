@@ -22,11 +22,16 @@ def load(data: bytes | None) -> Any:
 
 def storable(wire: Any) -> bool:
     """Whether a value is whole: no function, no stream."""
-    if isinstance(wire, tuple | list):
-        if wire and wire[0] in _REMOTE and isinstance(wire, tuple):
-            return False
-        return all(storable(item) for item in wire)
-    return True
+    if not isinstance(wire, tuple | list):
+        return True
+    tag = wire[0]
+    if tag in _REMOTE:
+        return False
+    if tag in ("list", "set"):
+        return all(storable(item) for item in wire[1])
+    if tag in ("obj", "map", "err"):
+        return all(storable(key) and storable(item) for key, item in wire[-1])
+    return tag not in ("request", "response") or storable(wire[-1])
 
 
 def error(name: str, message: str) -> tuple[Any, ...]:

@@ -223,15 +223,16 @@ def _check_exports(config: WorkerConfig, exports: Sequence[str]) -> None:
 
 
 def _check_classes(config: WorkerConfig, exports: Sequence[str]) -> None:
-    """Raises BuildError for a Durable Object class that the entry does not export; the first line is wrangler's."""
-    own = [b.class_name for b in config.durable_objects if b.script_name in (None, config.name)]
-    missing = [name for name in dict.fromkeys(own) if name not in exports]
-    if missing:
-        raise BuildError(
-            "Your Worker depends on the following Durable Objects, which are not exported in your entrypoint file: "
-            f"{', '.join(missing)}.\nYou should export these objects from your entrypoint, "
-            f"{_shown(config.main, config.root)}."
-        )
+    """Raises BuildError for a class of the config that the entry does not export; the first line is wrangler's."""
+    for kind, bindings in (("Durable Objects", config.durable_objects), ("Workflows", config.workflows)):
+        own = [binding.class_name for binding in bindings if binding.script_name in (None, config.name)]
+        missing = [name for name in dict.fromkeys(own) if name not in exports]
+        if missing:
+            raise BuildError(
+                f"Your Worker depends on the following {kind}, which are not exported in your entrypoint file: "
+                f"{', '.join(missing)}.\nYou should export these objects from your entrypoint, "
+                f"{_shown(config.main, config.root)}."
+            )
 
 
 def _warnings(said: str) -> list[str]:

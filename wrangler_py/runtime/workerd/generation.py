@@ -82,6 +82,8 @@ class RunningEvent:
     label: str
     span: Span | None
     began: float
+    #: Whether user code waits in it for something that wpy tells it.
+    asleep: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -92,6 +94,7 @@ class Generation:
         self, workers: Sequence[BuiltWorker], folder: Path, listener: Listener, limits: Limits, *, debugged: bool
     ) -> None:
         """`folder` holds its configuration and gets its sockets. `debugged`: a debugger may stop it for any time."""
+        loop = asyncio.get_running_loop()
         self.number = next(_numbers)
         self.workers = {worker.config.name: worker for worker in workers}
         self.folder = folder
@@ -104,6 +107,8 @@ class Generation:
         self._fronts = {name: Client(str(folder / socket_name(i))) for name, i in self._indexes.items()}
         self._dispatch = Client(str(folder / "dispatch.sock"))
         self.events: set[RunningEvent] = set()
+        #: Done when another generation takes over, or is about to.
+        self.superseded: asyncio.Future[None] = loop.create_future()
         self.handlers: dict[str, tuple[str, ...]] = {}
         #: What becomes of events that the end of the process cuts off.
         self.lost_outcome = CANCELED
@@ -120,7 +125,6 @@ class Generation:
         self.ports: dict[str, int] = {}
         self._heard = asyncio.Event()
         self._said: list[str] = []
-        loop = asyncio.get_running_loop()
         self._output = OutputReader(self._line, self._own_words, listener.lines_dropped, loop.time)
         self._watchdog: asyncio.Task[None] | None = None
 
@@ -227,7 +231,7 @@ class Generation:
 
     def span_of(self, worker: str) -> Span | None:
         """The span of a Worker's event, when only one runs: workerd does not say which of several it is."""
-        running = [event for event in self.events if event.worker == worker]
+        running = [event for event in self.events if event.worker == worker and not event.asleep]
         return running[0].span if len(running) == 1 else None
 
     def span_labelled(self, worker: str, label: str) -> Span | None:
@@ -243,7 +247,9 @@ class Generation:
         try:
             while True:
                 await asyncio.sleep(_PING_EVERY_S)  # real time: this is about the machine
-                if not self.events:
+                if all(event.asleep for event in self.events):
+                    if self.events:
+                        continue
                     break
                 asked = loop.time()
                 ping = asyncio.ensure_future(self._dispatch.request("GET", "/ping", [("host", "wpy")]))
@@ -282,6 +288,11 @@ class Generation:
             self._listener.own_words(self, text)
 
     # End ----------------------------------------------------------------------------------------------------------
+
+    def supersede(self) -> None:
+        """Another generation takes over: workflows go on in that one, each when its steps that run are over."""
+        if not self.superseded.done():
+            self.superseded.set_result(None)
 
     def kill(self, reason: str) -> None:
         if self.process is not None:

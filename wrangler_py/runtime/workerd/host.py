@@ -196,6 +196,8 @@ class WorkerdHost:
         if port is not None:
             self.events.emit("inspector.listening", address=f"127.0.0.1:{port}")
         old, self.current = self.current, generation
+        if old is not None:
+            old.supersede()
         changed = {name for name, built in wanted.items() if self._serving.get(name) is not built}
         self._serving = wanted
         if old is not None and old.process is not None and not old.process.ended.done():
@@ -219,8 +221,9 @@ class WorkerdHost:
         """Let the batches and crons of the serving generation finish, then end it: two must not share its files."""
         for runtime in self.runtimes.values():
             runtime.hold()
+        generation.supersede()
         for event in list(generation.events):
-            if event.kind in ("queue", "scheduled"):
+            if event.kind in ("queue", "scheduled", "workflow"):
                 await event.done.wait()
         self.current = None
         await generation.end("replaced")

@@ -11,7 +11,7 @@ import base64
 import itertools
 import json
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from wrangler_py.runtime.base import (
@@ -23,7 +23,7 @@ from wrangler_py.runtime.base import (
     Target,
     WorkerError,
 )
-from wrangler_py.runtime.services import Keeper, wire_error
+from wrangler_py.runtime.services import Keeper, NoAnswer, wire_error
 
 #: The longest piece of a message (characters): a Worker made for a date before 2025 takes no WebSocket message above 1 MiB.
 _PIECE = 200_000
@@ -32,6 +32,9 @@ _GONE = "the call was cut off: the JavaScript Worker was reloaded, or its proces
 
 class ServiceCalls(Protocol):
     """Calls between the Workers of a session (runtime/services.py)."""
+
+    @property
+    def calls(self) -> Mapping[str, Callable[..., Awaitable[Any]]]: ...
 
     def enter(self, keeper: Keeper) -> int: ...
 
@@ -75,7 +78,7 @@ class RpcSession:
                 parts.append(message[1:])
                 if message[0] == ".":
                     whole, parts = "".join(parts), []
-                    self._came(json.loads(whole, object_hook=_unpacked))
+                    self._came(json.loads(whole, object_hook=unpacked))
         finally:
             self._ended = True
             self._services.leave(self._origin)
@@ -122,13 +125,15 @@ class RpcSession:
             else:
                 origin, kept, path, args = rest
                 value = await self._services.call_stub(origin, kept, tuple(path), args)
+        except NoAnswer:
+            return
         except (RemoteError, WorkerError) as error:
             self._send(["reply", number, False, wire_error(error)])
         else:
             self._send(["reply", number, True, value])
 
     def _send(self, message: list[Any]) -> None:
-        text = json.dumps(_packed(message))
+        text = json.dumps(packed(message))
         at = 0
         while len(text) - at > _PIECE:
             self._link.send("+" + text[at : at + _PIECE])
@@ -138,13 +143,13 @@ class RpcSession:
 
 def error_json(error: WorkerError) -> bytes:
     """The wire value of what a `fetch` raised, for shim/python.js."""
-    return json.dumps(_packed(wire_error(error))).encode()
+    return json.dumps(packed(wire_error(error))).encode()
 
 
-def _packed(wire: Any) -> Any:
+def packed(wire: Any) -> Any:
     """A wire value as JSON has it."""
     if isinstance(wire, (tuple, list)):
-        return [_packed(item) for item in wire]
+        return [packed(item) for item in wire]
     if isinstance(wire, (bytes, bytearray, memoryview)):
         return {"b": base64.b64encode(wire).decode()}
     if isinstance(wire, float) and not math.isfinite(wire):
@@ -152,7 +157,8 @@ def _packed(wire: Any) -> Any:
     return wire
 
 
-def _unpacked(found: dict[str, str]) -> Any:
+def unpacked(found: dict[str, str]) -> Any:
+    """`object_hook` for JSON that `packed` or the shim made: a wire value has no other objects."""
     if "b" in found:
         return base64.b64decode(found["b"])
     return float(found["f"].replace("Infinity", "inf"))

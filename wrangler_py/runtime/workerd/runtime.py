@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wrangler_py.config.model import WorkerConfig
@@ -27,6 +28,10 @@ from wrangler_py.runtime.workerd.dispatch import batch_json, batch_outcome, sche
 from wrangler_py.runtime.workerd.generation import DispatchFailed, Generation, RunningEvent
 from wrangler_py.runtime.workerd.host import LoadFailed, WorkerdHost
 from wrangler_py.runtime.workerd.locate import BinaryMissing
+
+if TYPE_CHECKING:
+    from wrangler_py.runtime.workerd.sockets import WorkerSocket
+    from wrangler_py.runtime.workerd.workflows import WorkflowRun
 
 #: How long a fetch waits for a Worker that is being started after a crash (seconds).
 FETCH_START_WAIT_S = 10.0
@@ -153,9 +158,8 @@ class WorkerdRuntime:
 
     async def invoke(self, target: Target, path: tuple[str, ...], args: Any) -> Any:
         """See Runtime.invoke."""
-        # The first call imports these.
+        # The first call imports it.
         from wrangler_py.runtime.workerd.rpc import RpcSession
-        from wrangler_py.runtime.workerd.sockets import WorkerSocket, upgrade_headers
 
         if target[0] != "entrypoint":
             raise WorkerError(
@@ -164,23 +168,44 @@ class WorkerdRuntime:
             )
         generation = await self._serving(FETCH_START_WAIT_S, events=False)
         event = generation.begin("rpc", self.name, f"{'.'.join(path)}()")
+        session = RpcSession(self._host.services, await self._socket(generation, event, ("wpy-rpc", "1")))
+        self._host.background(session.run())
+        return await session.ask("invoke", *target[1:3], path, args)
+
+    async def _socket(self, generation: Generation, event: RunningEvent, header: tuple[str, str]) -> WorkerSocket:
+        """A WebSocket to the shim's front, whose end is the event's. Raises WorkerError."""
+        from wrangler_py.runtime.workerd.sockets import WorkerSocket, upgrade_headers
+
         connected = False
         try:
-            headers = upgrade_headers([("host", "wpy"), ("wpy-rpc", "1")])
+            headers = upgrade_headers([("host", "wpy"), header])
             answer = await generation.front(self.name).request("GET", "/", headers)
             if answer.upgraded is None or answer.transport is None:
                 raise WorkerError(answer.body.decode("utf-8", "replace"))
-            connected = True  # it is over when nothing that was given in it is held any more
+            connected = True
             link = WorkerSocket(answer.transport, lambda: generation.over(event))
             answer.upgraded(link.feed)
+            return link
         except ConnectionLost:
             raise WorkerError(await generation.why_lost(), outcome=generation.lost_outcome) from None
         finally:
             if not connected:
                 generation.over(event)
-        session = RpcSession(self._host.services, link)
-        self._host.background(session.run())
-        return await session.ask("invoke", *target[1:3], path, args)
+
+    async def start_workflow(self, target: Target, args: list[Any]) -> WorkflowRun:
+        """Begin the `run()` of a workflow's instance. Raises WorkerError when the Worker cannot be started."""
+        from wrangler_py.runtime.workerd.workflows import WorkflowRun  # the first instance imports it
+
+        while (generation := await self._serving(None, events=False)).superseded.done():
+            await self._news.wait()
+        _, class_name, workflow, instance, token = target
+        event = generation.begin("workflow", self.name, f"workflow {workflow}/{instance}")
+        header = ("wpy-workflow", json.dumps([class_name, event.label]))
+        step = partial(self._host.services.calls["step"], workflow, instance, token)
+        link = await self._socket(generation, event, header)
+        run = WorkflowRun(generation, event, link, self._host.services, args[0], step)
+        self._host.background(run.serve())
+        return run
 
     async def fetch(self, request: FetchRequest, target: Target | None = None) -> FetchResponse:
         """See Runtime.fetch. Code that could not be loaded answers with what is wrong with it (WorkerError)."""

@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import InvalidState, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol, Side
 from websockets.utils import accept_key
@@ -108,7 +108,7 @@ class WorkerSocket:
                 return
 
     def send(self, data: str | bytes) -> None:
-        with contextlib.suppress(ProtocolError):  # it is closing: the client does not know yet
+        with contextlib.suppress(ProtocolError, InvalidState):  # it is closing: the client does not know yet
             if isinstance(data, str):
                 self._protocol.send_text(data.encode())
             else:
@@ -117,7 +117,7 @@ class WorkerSocket:
 
     def close(self, code: int, reason: str, *, clean: bool) -> None:
         if clean:
-            with contextlib.suppress(ProtocolError):
+            with contextlib.suppress(ProtocolError, InvalidState):  # the Worker has closed it
                 self._protocol.send_close(*(() if code in _NO_CODE else (code, reason)))
             self._flush()
         elif not self._transport.is_closing():

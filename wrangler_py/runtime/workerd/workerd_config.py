@@ -32,6 +32,9 @@ _SHIM_DATE = "2025-08-01"
 _CTX_EXPORTS_DATE = "2025-11-17"
 _INTERNET = "internet"
 _SMALL = "wpy-internal:small"
+_WORKFLOW = "wpy-internal:workflow"
+#: Modules that make bindings, and what they import; each with its file.
+_INTERNAL = {_SMALL: "small.js", _WORKFLOW: "workflow_binding.js", "wpy-internal:rpc": "rpc.js"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: `request.cf` and the scheme of the URL come in these headers, which the Worker does not see.
 _FRONT_HTTP = {"cfBlobHeader": "wpy-cf-blob", "forwardedProtoHeader": "wpy-forwarded-proto"}
@@ -71,7 +74,7 @@ def socket_name(number: int) -> str:
 
 def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
     """Write the configuration and the modules of wpy's own into `place.folder`. Workers are numbered in their order."""
-    for name in ("dispatch.js", "tail.js", "small.js", "python.js", "rpc.js"):
+    for name in ("dispatch.js", "tail.js", "small.js", "python.js", "rpc.js", "workflow_binding.js"):
         (place.folder / name).write_text(shim(name), encoding="utf-8")
     names = {worker.config.name for worker in workers}
     services: list[dict[str, Any]] = []
@@ -94,7 +97,9 @@ def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
         "structuredLogging": True,
         "services": services,
         "sockets": sockets,
-        "extensions": [{"modules": [{"name": _SMALL, "esModule": Embed("small.js"), "internal": True}]}],
+        "extensions": [
+            {"modules": [{"name": n, "esModule": Embed(f), "internal": True} for n, f in _INTERNAL.items()]}
+        ],
     }
     path.write_text(config_text(config), encoding="utf-8")
     return path
@@ -183,6 +188,7 @@ def _modules(worker: BuiltWorker, place: Place) -> list[dict[str, Any]]:
         "wpy-entry.js": shim("entry.js").replace("./wpy-user.js", f"./{entry}"),
         "wpy-console.js": shim("console.js"),
         "wpy-rpc.js": shim("rpc.js"),
+        "wpy-workflow.js": shim("workflow.js"),
         "wpy-worker.js": f"export const worker = {json.dumps(name)};\nexport const tagged = {tagged};\n",
     }
     modules = []
@@ -276,6 +282,9 @@ class Bindings:
             self._wrap(database.binding, "cloudflare-internal:d1-api", fetcher)
         for objects in config.durable_objects:
             self._durable(objects.name, objects.class_name, objects.script_name)
+        for workflow in config.workflows:
+            fetcher = {"name": "wpy", "service": self.service("workflow", workflow.binding)}
+            self._wrap(workflow.binding, _WORKFLOW, fetcher)
         for service in config.services:
             self._service(service)
         if config.assets is not None and config.assets.binding is not None:

@@ -51,6 +51,10 @@ def make(kind: str, backends: Backends) -> Handler | None:
         from wrangler_py.runtime.workerd.adapters.small import SmallAdapter
 
         return SmallAdapter(backends.small)
+    if kind == "workflow":
+        from wrangler_py.runtime.workerd.adapters.workflows import WorkflowAdapter
+
+        return WorkflowAdapter(backends.small)
     if kind in ("service", "rpc", "assets"):
         from wrangler_py.runtime.workerd.adapters.services import AssetsAdapter, RpcAdapter, ServiceAdapter
 

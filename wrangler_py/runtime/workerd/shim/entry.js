@@ -2,7 +2,8 @@
 import { event } from "./wpy-console.js";
 import * as module from "./wpy-user.js";
 import { Session, along } from "./wpy-rpc.js";
-import { WorkerEntrypoint } from "cloudflare:workers";
+import { instance } from "./wpy-workflow.js";
+import { WorkerEntrypoint, WorkflowEntrypoint } from "cloudflare:workers";
 
 export * from "./wpy-user.js";
 
@@ -97,6 +98,7 @@ const HANDLERS = ["fetch", "queue", "scheduled", "tail", "email"];
 export class WpyFront extends WorkerEntrypoint {
 	async fetch(request) {
 		if (request.headers.has("wpy-rpc")) return this.called();
+		if (request.headers.has("wpy-workflow")) return this.workflow(...JSON.parse(request.headers.get("wpy-workflow")));
 		const { pathname } = new URL(request.url);
 		return event.run(`${request.method} ${pathname}`, async () => {
 			try {
@@ -135,6 +137,19 @@ export class WpyFront extends WorkerEntrypoint {
 			return along(target, path, args && args.map((wire) => session.decode(wire)));
 		});
 		return new Response(null, { status: 101, webSocket: client });
+	}
+
+	// An instance of a workflow begins.
+	workflow(name, label) {
+		const make = () => {
+			const Workflow = module[name];
+			if (Workflow === undefined) {
+				const there = Object.keys(module).filter((other) => module[other]?.prototype instanceof WorkflowEntrypoint);
+				throw new Error(`The Worker exports no Workflow class ${name}. It exports: ${there.join(", ") || "none"}.`);
+			}
+			return new Workflow(this.ctx, this.env);
+		};
+		return instance(make, (run) => event.run(label, run));
 	}
 
 	about() {

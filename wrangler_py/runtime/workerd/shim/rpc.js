@@ -24,11 +24,14 @@ export class Session {
 	#begun;
 	#begin;
 	#end;
+	#mute;
 
+	// `mute`: who asked is never answered when the connection ends, instead of being told so.
 	// `answer(kind, ...)` is asked what the other side asks of this one, apart from calls of what was given to it.
-	constructor(socket, answer) {
+	constructor(socket, answer, { mute = false } = {}) {
 		this.#socket = socket;
 		this.#answer = answer;
+		this.#mute = mute;
 		this.ended = new Promise((resolve) => (this.#end = resolve));
 		this.#begun = new Promise((resolve) => (this.#begin = resolve));
 		socket.accept();
@@ -105,7 +108,7 @@ export class Session {
 	}
 
 	#lost() {
-		for (const [, reject] of this.#asked.values()) reject(new Error(GONE));
+		if (!this.#mute) for (const [, reject] of this.#asked.values()) reject(new Error(GONE));
 		this.#asked.clear();
 		for (const number of [...this.#kept.keys()]) this.#drop(number);
 		this.#begin();
@@ -238,6 +241,11 @@ export async function along(target, path, args) {
 	const holder = names.reduce((value, name) => value[name], target);
 	if (!args) return holder;
 	return last === undefined ? holder(...args) : holder[last](...args);
+}
+
+// A value that is to be kept: what it holds of this Worker cannot be called later, and whoever keeps it refuses it.
+export function encode(value) {
+	return new Encoder({ keep: () => [0, 0] }).whole(value);
 }
 
 // A value that holds nothing of another Worker, like an error.
