@@ -149,6 +149,23 @@ def test_what_a_killed_worker_has_sent_is_stored_by_the_server_that_lives(projec
     assert outboxes(project) == []
 
 
+def test_a_file_is_left_alone_until_its_writer_is_gone(project):
+    server, asking = sending(project)
+    os.kill(server.pid, signal.SIGSTOP)
+    done = len(numbers(project.folder, "sent"))
+    wait_until(lambda: len(numbers(project.folder, "sent")) > done + 100)
+    worker = numbers(project.folder, "pid")[-1]
+    os.kill(worker, signal.SIGSTOP)  # it does not notice that its session is killed
+    os.kill(server.pid, signal.SIGKILL)
+    asking.join()
+
+    successor = project.start("--no-reload")
+    assert successor.get("/").status == 200 and outboxes(project)
+    server.destroy()
+    each_came_once(project.folder, numbers(project.folder, "sent"))
+    wait_until(lambda: not outboxes(project))
+
+
 def test_a_worker_that_runs_ahead_waits_for_the_server(project):
     server, asking = sending(project, 20_000)
     os.kill(server.pid, signal.SIGSTOP)

@@ -137,7 +137,7 @@ class Emulator:
         self.broker = Broker(store, clock, events, self.session.id)
         #: A clock that workers follow has to know of every answer that they wait for.
         asks = self._alone or options.worker_clock
-        self._outboxes = None if asks else OutboxHome(store.path.parent, self.session.id, self.broker)
+        self._outboxes = None if asks else OutboxHome(store.path.parent, self.session.id, self.broker, self._living)
         self.neighbours = Neighbours(store, self.session.id, events)
         if not self._alone:
             self.broker.on_unheard = self.neighbours.nudge
@@ -162,6 +162,9 @@ class Emulator:
         if limits is not None:
             folder = self.store.path.parent
             self.recorder = Recorder(folder, self.events, limits, lambda: [str(w.root) for w in self.config.workers])
+
+    def _living(self) -> list[int]:
+        return [session.id for session in living_sessions(self.store)]
 
     def _driven(self) -> dict[str, Driven]:
         """What the clock starts beside batches and crons, by the kind of event that it is in a worker."""
@@ -261,7 +264,7 @@ class Emulator:
             self.recorder.start()
         self.crons.set_config(self.config)
         if self._outboxes is not None:
-            await self._outboxes.recover(session.id for session in living_sessions(self.store))
+            await self._outboxes.recover()
         loading = asyncio.create_task(self.workers.apply(self.config))
         try:
             await asyncio.sleep(0)  # the workers' processes begin to load, and meanwhile:
@@ -277,6 +280,8 @@ class Emulator:
         await self.clockwork.start()
         self.workflows.engine.start()
         self._run_beside(self.broker.watch_retention())
+        if self._outboxes is not None:
+            self._run_beside(self._outboxes.watch())
 
     async def apply(self, config: SessionConfig) -> None:
         """Bring everything in line with a changed config."""

@@ -170,11 +170,20 @@ def _alive(folder: Path, session_id: int) -> bool:
         return True
 
 
+def lock_if_free(file: IO[bytes]) -> bool:
+    """Lock a file of the state folder until it is closed; False when another process has it."""
+    try:
+        _lock(file, wait=False)
+    except OSError:
+        return False
+    return True
+
+
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+    def _lock(file: IO[bytes], *, wait: bool = True) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
     def _is_locked(file: IO[bytes]) -> bool:
         """Whether another process holds the file's lock."""
@@ -189,8 +198,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+    def _lock(file: IO[bytes], *, wait: bool = True) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _is_locked(file: IO[bytes]) -> bool:
         """Whether another process holds the file's lock. Looks with a shared one, so that two who look at once do not

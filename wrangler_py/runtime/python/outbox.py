@@ -19,9 +19,14 @@ from wrangler_py.queues.limits import QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.worker import frames
+from wrangler_py.store.sessions import lock_if_free
 
 _FOLDER = "outbox"
 _SUFFIX = ".sends"
+#: How often the outboxes of neighbours that were killed are looked for (seconds), and how soon again after one that was
+#: still being written.
+_LOOK_EVERY_S = 60.0
+_AGAIN_S = 1.0
 
 
 class KeepingQueues(QueueService, Protocol):
@@ -35,10 +40,16 @@ class KeepingQueues(QueueService, Protocol):
 class OutboxHome:
     """Where a session keeps the outboxes of its workers' processes."""
 
-    def __init__(self, state_folder: Path, session: int, queues: KeepingQueues) -> None:
+    def __init__(
+        self, state_folder: Path, session: int, queues: KeepingQueues, living: Callable[[], Iterable[int]]
+    ) -> None:
+        """`living` gives the sessions that are alive."""
         self._folder = state_folder / _FOLDER
         self._session = session
         self._queues = queues
+        self._living = living
+        #: Empty until this session has made an outbox: a file under its number before is that of a dead session.
+        self._made: set[str] = set()
 
     def make(self, send: Callable[..., None], *, expose_codes: bool) -> Outbox | None:
         """An outbox for a process that `send` speaks to; None when the folder cannot be made, and sends are asked for.
@@ -47,20 +58,38 @@ class OutboxHome:
             self._folder.mkdir(exist_ok=True)
         except OSError:
             return None
+        self._made.add(str(self._session))
         path = self._folder / f"{self._session}-{secrets.token_hex(8)}{_SUFFIX}"
         return Outbox(path, self._queues, send, expose_codes=expose_codes)
 
-    async def recover(self, living: Iterable[int]) -> int:
-        """Store what is left in the outboxes of sessions that are dead. Returns how many sends that were."""
-        others = {str(session) for session in living if session != self._session}
-        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in others]
-        count = 0
+    async def recover(self) -> bool:
+        """Store what is left in the outboxes of sessions that are dead. Returns whether there are some that cannot be taken
+        yet, because the process that writes them has not noticed that its session is dead.
+
+        A message taken from such a file counts as sent now: it was kept, not yet in a queue.
+        """
+        living = {str(session) for session in self._living() if session != self._session} | self._made
+        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in living]
         for path in left:
-            outbox = Outbox(path, self._queues, lambda *_: None, expose_codes=True)
-            outbox.received = self._queues.stored_of(outbox.name)
-            count += outbox.take_rest()
-            await outbox.done.wait()
-        return count
+            with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+                # Another session may be at it; and what it has finished is no more, though it is open here.
+                if lock_if_free(file) and _is_there(path):
+                    outbox = Outbox(path, self._queues, lambda *_: None, expose_codes=True)
+                    outbox.received = self._queues.stored_of(outbox.name)
+                    outbox.take_rest()
+                    await outbox.done.wait()
+        return any(map(_is_there, left))
+
+    async def watch(self) -> None:
+        """`recover`, now and then, for as long as the session lives: a neighbour may have been killed."""
+        while True:
+            again = await self.recover()
+            # Real time: this is about processes, not about the session's clock.
+            await asyncio.sleep(_AGAIN_S if again else _LOOK_EVERY_S)
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()
 
 
 class Outbox:
@@ -105,8 +134,8 @@ class Outbox:
             text = error.text("sendBatch" if is_batch else "send", expose_codes=self._expose_codes)
             self._send(frames.REFUSED, number, "Error", text, False)
 
-    def take_rest(self) -> int:
-        """The process is gone: store what has not come from it but is in its file. Returns how many sends that are."""
+    def take_rest(self) -> None:
+        """The process is gone: store what has not come from it but is in its file."""
         self._closed = True
         rest: list[tuple[Any, ...]] = []
         with contextlib.suppress(
@@ -116,7 +145,6 @@ class Outbox:
         for frame in rest:
             self.take(frame)
         self._look_whether_done()
-        return len(rest)
 
     def answer(self) -> None:
         """Tell the process what is stored."""

@@ -128,6 +128,7 @@ class Outbox:
         if self._file < 0:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
             self._file = os.open(self._path, flags, 0o600)
+            _hold(self._file)
         data = b"".join(self._unwritten)
         written = os.write(self._file, data)
         if written < len(data):
@@ -190,6 +191,16 @@ class Outbox:
             sent.error = js_error(name, message)
             if sent.future is not None and not sent.future.done():
                 sent.future.set_result(None)
+
+
+def _hold(file: int) -> None:
+    """Say that somebody may still write this file: whoever takes up what dead sessions have left leaves it alone."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open is not removed anyway
+        return
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @lru_cache(1)
