@@ -80,8 +80,11 @@ class LocalDispatcher(Dispatcher):
         self._process = process
         super().__init__(host.hub, process.link, host.helper, host.flags, "", {})  # type: ignore[arg-type]
 
-    def _make_watchdog(self) -> Any:
+    def _make_watchdog(self, *_of: Any) -> Any:
         return _NoWatchdog()
+
+    def _new_task(self, work: Any) -> asyncio.Task[None]:
+        return self._hub.create_task(work)
 
     def _begin(self, frame: tuple[Any, ...]) -> None:
         token = begins.set(True)

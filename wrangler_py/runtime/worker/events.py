@@ -43,7 +43,7 @@ class Settlement:
             self._ignore(message, "ack", "retry")
         else:
             self.acks[message] = None
-            self.calls[message] = ("ack", outcome.call_site())
+            self.calls[message] = outcome.called("ack")
 
     def retry(self, message: str, delay: int | None) -> None:
         if self.closed:
@@ -54,7 +54,7 @@ class Settlement:
             self._ignore(message, "retry", "ack")
         else:
             self.retries[message] = delay
-            self.calls[message] = ("retry", outcome.call_site())
+            self.calls[message] = outcome.called("retry")
 
     def ack_batch(self) -> None:
         if self.closed:
@@ -63,7 +63,7 @@ class Settlement:
             self._ignore("*", "ackAll", "retryAll")
         else:
             self.ack_all = True
-            self.calls["*"] = ("ackAll", outcome.call_site())
+            self.calls["*"] = outcome.called("ackAll")
 
     def retry_batch(self, delay: int | None) -> None:
         if self.closed:
@@ -74,10 +74,10 @@ class Settlement:
         if delay is None and self.retry_all is not None:
             delay = self.retry_all[0]  # a later call without a delay keeps the earlier one
         self.retry_all = (delay,)
-        self.calls["*"] = ("retryAll", outcome.call_site())
+        self.calls["*"] = outcome.called("retryAll")
 
     def _ignore(self, message: str, call: str, earlier: str) -> None:
-        self.ignored.append((message, call, earlier, outcome.call_site()))
+        self.ignored.append((message, call, earlier, outcome.called(call)[1]))
         text = texts.IGNORED_ON_BATCH if message == "*" else texts.IGNORED_ON_MESSAGE
         logs.emit("warn", text.format(call=call, earlier=earlier, id=message))
 
