@@ -18,7 +18,7 @@ from wrangler_py.events.plain import Plain, PlainSpan
 from wrangler_py.events.tables import Rows
 
 #: What `data` of an event never repeats: it stands in columns, or in the tables of messages and runs.
-_NOT_DATA = frozenset({"messages", "ids", "ready", "settlements", "worker", "queue", "settled"})
+_NOT_DATA = frozenset({"messages", "ids", "ready", "settlements", "worker", "queue", "settled", "at"})
 #: A text in the data of an event, a log line for one, is cut after so many characters.
 MAX_TEXT = 64 * 1024
 #: Ids of messages that an event itself names; all of them stand with the batch or the messages.
@@ -67,13 +67,28 @@ class Digest:
     def _sent(self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None) -> None:
         trace, parent = (None, None) if span is None else (self._trace(span), span[0])
         queue = data["queue"]
-        for key, message, due_ms in zip(data["ids"], data["messages"], data["ready"], strict=True):
+        times = data.get("at") or [at] * len(data["ids"])
+        for key, message, due_ms, sent_ms in zip(data["ids"], data["messages"], data["ready"], times, strict=True):
             body, content_type, delay, source, replayed_from = message
             origin = bytes.fromhex(replayed_from) if replayed_from else None
             own = self._known([origin]).get(origin, origin.hex()) if origin else trace or key.hex()
             self._new_traces[key] = own
             rows.items.append(
-                (key, queue, at, at, due_ms, content_type, len(body), source, delay, own, parent, origin, body)
+                (
+                    key,
+                    queue,
+                    sent_ms,
+                    sent_ms,
+                    due_ms,
+                    content_type,
+                    len(body),
+                    source,
+                    delay,
+                    own,
+                    parent,
+                    origin,
+                    body,
+                )
             )
 
     def _purged(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> None:

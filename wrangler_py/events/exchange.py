@@ -13,9 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from wrangler_py.events import tables
-
-FORMAT = {"wpy": "events", "version": tables.VERSION}
+FORMAT = {"wpy": "events", "version": 1}
 _TABLES = {"event": "event", "message": "item", "run": "run"}
 #: Columns that number the rows of one record, and mean nothing in another.
 _OWN = {"event": "seq", "item": "n", "run": "n"}

@@ -12,10 +12,15 @@ from wrangler_py.events.plain import Plain
 _OLDEST = "SELECT n, last_seq, data FROM pack ORDER BY n LIMIT 1"
 
 
-def put_aside(connection: sqlite3.Connection, events: Sequence[Plain], first_seq: int) -> None:
-    """Write events as a pack, in the transaction of the caller; they are numbered from `first_seq`."""
+def put_aside(
+    connection: sqlite3.Connection, events: Sequence[Plain], first_seq: int, packed: bytes | None = None
+) -> None:
+    """Write events as a pack, in the transaction of the caller; they are numbered from `first_seq`. `packed`: the events, if
+    they were packed already."""
+    messages = sum(len(event[3]["ids"]) for event in events if event[1] == "message.sent")
     connection.execute(
-        "INSERT INTO pack (last_seq, data) VALUES (?, ?)", (first_seq + len(events) - 1, plain.pack(events))
+        "INSERT INTO pack (last_seq, messages, data) VALUES (?, ?, ?)",
+        (first_seq + len(events) - 1, messages, plain.pack(events) if packed is None else packed),
     )
 
 

@@ -1,7 +1,12 @@
 """Writes the record: hears every event, and has a thread put it into the record's file (tables.py), off the event loop.
 
-What it costs the loop is an append to a list. Up to `_GATHER_S` seconds are gathered and written together; that much is lost by
-`kill -9`. The record is there to be looked at, so nothing that befalls it may stand in the way of the session: when it cannot be
+What it costs the loop is an append to a list, and what it costs beyond that is the thread: whenever it runs Python, the loop
+waits for the interpreter's lock. So the thread is woken seldom. What comes singly is written within `_GATHER_S`. In a burst
+events are only gathered; they are handed over together when it stops, once a second while it goes on, or every `_TICK_S`
+while somebody looks (a stream of changes, or a command that touches the file look.py tells of), and put aside as they are
+(packs.py). That much is lost by `kill -9`. They are made sense of when it has been quiet, or when somebody reads.
+
+The record is there to be looked at, so nothing that befalls it may stand in the way of the session: when it cannot be
 written (a full disk) the events are dropped and counted, and it is tried again; when its file is damaged it is set aside.
 """
 
@@ -18,19 +23,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wrangler_py.events import packs, tables
+from wrangler_py.events import look, packs, tables
 from wrangler_py.events.digest import Digest
 from wrangler_py.events.log import Event, EventLog
-from wrangler_py.events.plain import Plain, plain
+from wrangler_py.events.plain import Plain, pack, plain
 
-#: How long events are gathered before they are written (seconds).
+#: How long what comes singly is gathered before it is written (seconds).
 _GATHER_S = 0.04
-#: More events than this at once are put aside as they are, and so is what follows; they are made sense of once it has been
-#: quiet for `_QUIET_S` seconds, or when somebody reads.
+#: More events than this by then are a burst, and so are more messages.
 _MANY = 20
-_QUIET_S = 0.3
-#: Messages that count as many, too.
 _MANY_MESSAGES = 200
+#: In a burst, how often the loop looks whether it is over, or whether somebody looks (seconds).
+_TICK_S = 0.1
+#: In a burst, how long events are gathered at most (seconds), and how many of them, and how many bytes of bodies.
+_GATHER_MOST_S = 1.0
+_GATHER_MOST = 20_000
+_GATHER_BYTES = 16 << 20
+#: For so long after somebody looked events are written at once (seconds).
+_LOOKED_S = 3.0
+#: In a burst, sends of one piece of work into one queue within so long are one event (ms).
+_JOINED_MS = 100
+#: A burst that lasts longer (seconds) is a flood: at most this share of the time is then spent on making sense of events, also
+#: when somebody reads; what he is shown is older, and `RecordState.behind` says so.
+_FLOOD_S = 1.0
+_SENSE_SHARE = 0.05
+#: How long it must have been quiet before what was put aside is made sense of, if nobody reads (seconds).
+_QUIET_S = 0.3
 #: Events that wait for the writer at most; later ones are lost, and counted.
 _MOST_WAITING = 50_000
 #: Bytes of bodies that wait for the writer at most.
@@ -39,6 +57,8 @@ _MOST_BYTES = 64 << 20
 _TRY_AGAIN_S = 1.0
 #: The record is cut to size every so many writes.
 _PRUNE_EVERY = 50
+#: Pages that are given back to the file system in one go, when nothing else is to be done.
+_PAGES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +115,17 @@ class Recorder:
         self._events = events
         self._roots = roots
         self._pending: list[Event] = []
+        #: How many of them were there at the last look, and the bytes of their bodies.
+        self._counted = 0
         self._bytes = 0
+        self._full = False
         self._planned = False
+        #: When the oldest of them came, and when the burst began that goes on (the loop's time); 0: there is none.
+        self._since = 0.0
+        self._burst_since = 0.0
+        self._look = look.Look(folder)
+        self._looked_until = 0.0
+        self._sense_after = 0.0  # in a flood: when events may be made sense of again
         self._writing = 0
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -128,10 +157,10 @@ class Recorder:
         return leave
 
     async def caught_up(self) -> None:
-        """Wait until everything that happened so far is written and in its place."""
+        """Wait until everything that happened so far is written and in its place; in a flood, until it is written."""
         if self._thread is None or not self._thread.is_alive():
             return
-        self._hand_over(at_once=True)
+        self._hand_over()
         assert self._loop is not None
         done = self._loop.create_future()
         self._inbox.put(done)
@@ -152,33 +181,77 @@ class Recorder:
     def _seen(self, event: Event) -> None:
         if event.kind in _TOLD_TWICE:
             return
-        if len(self._pending) >= _MOST_WAITING or self._bytes > _MOST_BYTES:
+        if self._full:
             self.state.lost += 1
             return
-        if event.kind == "message.sent":
-            self._bytes += sum(len(m.body) for m in event.data["messages"])
         self._pending.append(event)
         if not self._planned:
-            self._planned = True
-            assert self._loop is not None
-            self._loop.call_later(_GATHER_S, self._hand_over)
+            self._plan(_GATHER_S)
 
-    def _hand_over(self, *, at_once: bool = False) -> None:
+    def _plan(self, seconds: float) -> None:
+        assert self._loop is not None
+        self._planned = True
+        if not self._since:
+            self._since = self._loop.time()
+        self._loop.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        """Hand over what was gathered, or go on gathering."""
+        assert self._loop is not None
         self._planned = False
-        if self._pending and (
-            at_once or not self._writing
-        ):  # else the writer is busy, and takes more at once next time
+        if not self._pending:
+            return
+        now = self._loop.time()
+        came = len(self._pending) - self._counted
+        messages = self._count()
+        if self._writing:  # the writer is busy, and takes more at once when it is done
+            self._plan(_TICK_S)
+            return
+        if came > _MANY or messages > _MANY_MESSAGES:
+            self._burst_since = self._burst_since or now
+            gathered = now - self._since >= _GATHER_MOST_S or self._bytes > _GATHER_BYTES
+            if not gathered and len(self._pending) < _GATHER_MOST and not self._watched(now):
+                self._plan(_TICK_S)
+                return
+        else:
+            self._burst_since = 0.0
+        self._hand_over()
+
+    def _count(self) -> int:
+        """Take note of what came since the last time. Returns how many messages were sent in it."""
+        messages = 0
+        for event in self._pending[self._counted :]:
+            if event.kind == "message.sent":
+                sent = event.data["messages"]
+                messages += len(sent)
+                for message in sent:
+                    self._bytes += len(message.body)
+        self._counted = len(self._pending)
+        self._full = self._counted >= _MOST_WAITING or self._bytes > _MOST_BYTES
+        return messages
+
+    def _watched(self, now: float) -> bool:
+        if self._look.again():
+            self._looked_until = now + _LOOKED_S
+        return bool(self._listeners) or now < self._looked_until
+
+    def _flood(self) -> bool:
+        assert self._loop is not None
+        return bool(self._burst_since and self._pending) and self._loop.time() - self._burst_since > _FLOOD_S
+
+    def _hand_over(self) -> None:
+        if self._pending:
             self._writing += 1
             self._inbox.put(self._pending)
             self._pending = []
-            self._bytes = 0
+            self._counted = self._bytes = 0
+            self._since = 0.0
+            self._full = False
 
     def _written(self, written: Written | None) -> None:
         self._writing = max(0, self._writing - 1)
         if self._pending and not self._planned:
-            self._planned = True
-            assert self._loop is not None
-            self._loop.call_later(_GATHER_S, self._hand_over)
+            self._plan(_TICK_S if self._burst_since else _GATHER_S)
         if written is not None:
             for listener in list(self._listeners):
                 listener(written)
@@ -186,28 +259,51 @@ class Recorder:
     # In the writer's thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        quiet_s = _QUIET_S
+        wait_s: float | None = _QUIET_S
         while True:
             try:
-                entry = self._inbox.get(timeout=quiet_s if self.state.behind else None)
+                entry = self._inbox.get(timeout=wait_s)
             except queue.Empty:
-                self._unpack(1)
-                quiet_s = 0.0
+                wait_s = _QUIET_S if self._pending else self._tidy()
                 continue
-            quiet_s = _QUIET_S
+            wait_s = _QUIET_S
             if entry is _STOP:
                 break
             if isinstance(entry, list):
                 written = self._write(entry)
                 self._tell(self._written, written)
             else:
-                self._unpack(None)
+                self._make_sense()
                 self._tell(_done, entry)
         self._disconnect()
 
+    def _tidy(self) -> float | None:
+        """A piece of what can wait until nothing else is to be done. Returns when to go on (seconds; None: nothing is left)."""
+        if self.state.behind:
+            self._unpack(1)
+            return 0.0
+        try:
+            if self._connection is not None and tables.give_back(self._connection, _PAGES_AT_ONCE):
+                return 0.0
+        except sqlite3.Error as error:
+            self._failed(error, 0)
+        return None
+
+    def _make_sense(self) -> None:
+        if not self._flood():
+            self._unpack(None)
+            return
+        began = time.monotonic()
+        if began >= self._sense_after:
+            self._unpack(1)
+            ended = time.monotonic()
+            self._sense_after = ended + (ended - began) / _SENSE_SHARE
+
     def _write(self, entries: list[Event]) -> Written | None:
         try:
-            return self._commit(self._connect(), plain(entries))
+            connection = self._connect()
+            many = self.state.behind or _many(entries)
+            return self._commit(connection, plain(entries, _JOINED_MS if many else 0), many)
         except (sqlite3.Error, tables.Unusable) as error:
             self._failed(error, len(entries))
         except Exception as error:  # a kind of event that is not as expected must not end the record
@@ -215,12 +311,13 @@ class Recorder:
             self._say(f"{type(error).__name__}: {error}. Please report this.")
         return None
 
-    def _commit(self, connection: sqlite3.Connection, events: list[Plain]) -> Written:
+    def _commit(self, connection: sqlite3.Connection, events: list[Plain], many: bool) -> Written:
+        packed = pack(events) if many else None  # before the others are kept from writing
         connection.execute("BEGIN IMMEDIATE")
         try:
             first = tables.last_seq(connection) + 1
-            if self.state.behind or _many(events) or connection.execute(_PACKED).fetchone() is not None:
-                packs.put_aside(connection, events, first)
+            if packed is not None or connection.execute(_PACKED).fetchone() is not None:
+                packs.put_aside(connection, events, first, packed)
                 self.state.behind = True
             else:
                 assert self._digest is not None
@@ -326,10 +423,10 @@ class Notebook:
                 connection.close()
 
 
-def _many(events: list[Plain]) -> bool:
+def _many(events: list[Event]) -> bool:
     if len(events) > _MANY:
         return True
-    return sum(len(event[3]["ids"]) for event in events if event[1] == "message.sent") > _MANY_MESSAGES
+    return sum(len(event.data["ids"]) for event in events if event.kind == "message.sent") > _MANY_MESSAGES
 
 
 def _done(future: asyncio.Future[None]) -> None:

@@ -23,9 +23,11 @@ from typing import Any
 
 FILE_NAME = "events.sqlite"
 #: The format of the file. One of another format is set aside: what it holds is a log, not somebody's data.
-VERSION = 1
+VERSION = 2
 #: Rows in one statement. SQLite takes 32,766 parameters.
 _ROWS = 200
+#: Bytes of the log that stay on the disk once it was written into the file.
+_LOG_BYTES = 4 << 20
 #: How long a write waits for another session that writes (ms).
 BUSY_TIMEOUT_MS = 5_000
 
@@ -54,8 +56,12 @@ CREATE TABLE run (
 CREATE INDEX run_trace ON run (trace);
 CREATE INDEX run_kind ON run (kind, n);
 CREATE INDEX run_failed ON run (n) WHERE error IS NOT NULL;
-CREATE TABLE pack (n INTEGER PRIMARY KEY AUTOINCREMENT, last_seq INTEGER NOT NULL, data BLOB NOT NULL)
+CREATE TABLE pack (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, last_seq INTEGER NOT NULL, messages INTEGER NOT NULL DEFAULT 0, data BLOB NOT NULL
+)
 """
+#: By the version that a file has: what leads to the next one.
+_UPGRADES = {1: "ALTER TABLE pack ADD COLUMN messages INTEGER NOT NULL DEFAULT 0"}
 
 #: The columns of each row of `Rows`.
 EVENT = ("at_ms", "kind", "worker", "queue", "trace", "span", "data")
@@ -123,12 +129,20 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -32000")  # KiB
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         if version == 0:
             connection.execute("BEGIN IMMEDIATE")
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:  # else another session was faster
                 for statement in SCHEMA.split(";"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
+        elif version in _UPGRADES:
+            connection.execute("BEGIN IMMEDIATE")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version in _UPGRADES:  # else another session was faster
+                connection.execute(_UPGRADES[version])
+                connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         elif version != VERSION:
             raise Unusable(f"format {version}, this wpy knows {VERSION}")
@@ -166,6 +180,8 @@ def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_byt
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     used = (pages - free) * size
+    if used > max_bytes // 2 or connection.execute("SELECT sum(messages) FROM pack").fetchone()[0]:
+        used -= _prune_packs(connection, events, messages, max_bytes)
     share = 0.0 if used <= max_bytes else max(0.1, 1 - max_bytes / used)
     for table, key, keep in (("event", "seq", events), ("item", "n", messages), ("run", "n", messages)):
         low, high = connection.execute(f"SELECT min({key}), max({key}) FROM {table}").fetchone()
@@ -174,6 +190,33 @@ def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_byt
         cut = max(high - keep, low - 1 + int((high - low) * share))
         if cut >= low:
             connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (cut,))
+
+
+def _prune_packs(connection: sqlite3.Connection, events: int, messages: int, max_bytes: int) -> int:
+    """Forget the oldest packs without ever looking into them, when the newer ones are enough. Returns the bytes of it."""
+    kept_messages = kept_bytes = newest = freed = 0
+    rows = connection.execute("SELECT n, last_seq, messages, length(data) FROM pack ORDER BY n DESC").fetchall()
+    cut = 0
+    for number, last, count, size in rows:
+        newest = newest or last
+        if cut or kept_messages >= messages or kept_bytes >= max_bytes or newest - last >= events:
+            cut = max(cut, number)
+            freed += size
+        kept_messages += count
+        kept_bytes += size
+    if cut:
+        connection.execute("DELETE FROM pack WHERE n <= ?", (cut,))
+    return freed
+
+
+def give_back(connection: sqlite3.Connection, pages: int) -> bool:
+    """Give so many free pages back to the file system, if there are as many. Whether there may be more of them."""
+    if connection.execute("PRAGMA freelist_count").fetchone()[0] < pages:
+        return False
+    # executescript, because execute() of this pragma frees one page only.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # only then does the file become shorter
+    return True
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
