@@ -74,6 +74,37 @@ BREAKPOINT = """
 """
 
 
+DIES_IN_ITS_IMPORT = """
+    import os, signal
+    from pathlib import Path
+    from workers import Response, WorkerEntrypoint
+
+    marks = sorted(Path(__file__).parent.glob("die-*"))
+    if marks:
+        marks[0].unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Default(WorkerEntrypoint):
+        async def fetch(self, request):
+            return Response(str(os.getpid()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+def test_a_process_that_is_killed_while_it_starts_again_is_started_once_more(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.config()
+    main = project.code(DIES_IN_ITS_IMPORT)
+    with project.server() as server:
+        first = int(server.get("/").text)
+        for number in range(2):
+            (main.parent / f"die-{number}").touch()
+        os.kill(first, signal.SIGKILL)
+        server.wait_for("ended by SIGKILL while it imported")
+        assert int(server.get("/").text) != first  # it waits for the start that succeeds
+        assert not list(main.parent.glob("die-*"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
 def test_a_breakpoint_asks_on_the_terminal_while_the_session_goes_on(tmp_path: Path) -> None:
     project = Project(tmp_path)

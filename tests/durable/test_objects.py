@@ -72,6 +72,10 @@ class D(DurableObject):
         await self.ctx.storage.put("n", value + 1)
         self.memory += 1
         return [value + 1, self.memory]
+    async def through_exports(self):
+        """`ctx.exports` of an object leads to the Worker's own entrypoints."""
+        answer = await self.ctx.exports.default.fetch("http://x/", method="POST", body=json.dumps({"do": "who"}))
+        return json.loads(await answer.text())
     async def boom(self):
         raise ValueError("boom")
     async def abort(self):
@@ -261,6 +265,7 @@ def test_stubs(server: DevServer) -> None:
     assert errors[0] == "ValueError: fetch boom"
     assert "Incorrect type for Promise: the Promise did not resolve to 'Response'." in errors[1]
     assert ask(server, "who", name="Zoë")[0] == "Zoë"
+    assert ask(server, "through_exports", name="b")["value"][0] == "a"
     assert "ValueError: boom" in error_of(server, "boom")
     for name in ("nope", "_private", "ctx", "storage_"):
         assert f'The RPC receiver does not implement the method "{name}".' in error_of(server, name)

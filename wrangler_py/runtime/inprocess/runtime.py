@@ -142,7 +142,7 @@ class InProcessRuntime(PythonRuntime):
     # There is nothing to spawn ----------------------------------------------------------------------------------------
 
     async def _take_spare(self) -> WorkerProcess:
-        process = LocalProcess(self._host, self.name, self, self._worker_printed, self._worker_blocked)
+        process = LocalProcess(self._host, self.name, self, self._reports.printed, self._reports.blocked)
         self._loading = process
         return process
 

@@ -35,10 +35,10 @@ from wrangler_py.runtime.base import (
     Target,
     WorkerError,
 )
-from wrangler_py.runtime.compat import python_of, resolve_flags
-from wrangler_py.runtime.python.binding_specs import binding_specs
+from wrangler_py.runtime.crashes import FETCH_START_WAIT_S, MOST_FAILED_STARTS, CrashBackoff
 from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
+from wrangler_py.runtime.python.load_spec import NO_TIME_MACHINE, load_spec, other_python
 from wrangler_py.runtime.python.objects import DurableHome, ObjectOwner, missing_classes
 from wrangler_py.runtime.python.outbox import OutboxHome
 from wrangler_py.runtime.python.process import (
@@ -47,6 +47,7 @@ from wrangler_py.runtime.python.process import (
     ProcessEnded,
     WorkerProcess,
 )
+from wrangler_py.runtime.python.reports import WorkerReports
 from wrangler_py.runtime.python.runs import WorkflowRun
 from wrangler_py.runtime.python.sockets import WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
@@ -55,27 +56,11 @@ from wrangler_py.runtime.worker import frames
 
 #: How long a fetch waits for the fetches of the version before (seconds).
 FETCH_SWAP_WAIT_S = 1.0
-#: How long a fetch waits for a worker that is being started after a crash (seconds).
-FETCH_START_WAIT_S = 10.0
-#: A worker that crashes again within this time is started more slowly each time (seconds).
-_CRASH_WINDOW_S = 10.0
-_CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: How long a load may take (seconds); an import that never ends must not hang the session silently.
 _LOAD_TIMEOUT_S = 60.0
 
 #: How long the end of a session waits for killed processes to be gone (seconds), so that what they have sent is stored.
 _GONE_S = 1.0
-
-NO_TIME_MACHINE = (
-    "--worker-clock: the Worker's Python has no time-machine, so its own time stays real. Install it: "
-    '{python} -m pip install "wrangler_py[worker-clock]"'
-)
-
-
-OTHER_PYTHON = (
-    "Python {here} runs this Worker here, Cloudflare runs {wanted} for {date}; "
-    "`wpy dev` under Python {wanted} is closest to it"
-)
 
 
 class PythonRuntime:
@@ -107,6 +92,7 @@ class PythonRuntime:
         self._queues = queues
         self._handlers_of_bindings = handlers or {}
         self._events = events
+        self._reports = WorkerReports(config.name, events)
         self._gate = gate
         self._python = python
         self._wall_limit_s = wall_limit_s
@@ -123,7 +109,10 @@ class PythonRuntime:
         self._drained = asyncio.Event()
         self._drained.set()
         self._load_lock = asyncio.Lock()
-        self._crashes: list[float] = []
+        self._crashes = CrashBackoff()
+        #: Its process died, by no fault of the code's that is known, while it loaded; it is tried again.
+        self._died_loading = False
+        self._recovering = False
         self._clocks = clocks
         #: The workers that this one may call; without a session it has only itself.
         self._services = services or Services(lambda name: self if name == self.name else None)
@@ -151,6 +140,7 @@ class PythonRuntime:
             return await self._load()
 
     async def _load(self) -> LoadResult:
+        self._died_loading = False
         try:
             process = await self._take_spare()
         except ProcessEnded:
@@ -187,6 +177,7 @@ class PythonRuntime:
             if isinstance(error, LoadFailed):
                 return self._load_failed(error.text, error.info.get("files", ()))
             if isinstance(error, ProcessEnded):
+                self._died_loading = True
                 return self._load_failed(f"{error.reason} while it imported {name}", ())
             return self._load_failed(f"importing {name} took more than {_LOAD_TIMEOUT_S:g} s", ())
         if not info["handlers"] and self.handlers:
@@ -212,13 +203,9 @@ class PythonRuntime:
 
     def _python_warning(self, process: WorkerProcess, spec: Mapping[str, Any]) -> list[str]:
         """Once: that another version of Python runs the worker here than on Cloudflare."""
-        here, wanted = ".".join(process.python.split(".")[:2]), python_of(spec["compatibility_date"], spec["flags"])
-        if self._said_python or not here or here == wanted:
-            return []
-        self._said_python = True
-        date = spec["compatibility_date"]
-        told = f"the compatibility date {date}" if date else "a Worker without compatibility_date"
-        return [OTHER_PYTHON.format(here=here, wanted=wanted, date=told)]
+        text = None if self._said_python else other_python(process.python, spec)
+        self._said_python = self._said_python or text is not None
+        return [] if text is None else [text]
 
     def _real_time_warning(self, info: Mapping[str, Any]) -> list[str]:
         """Once: that the worker's clock does not follow although it was asked to."""
@@ -228,7 +215,7 @@ class PythonRuntime:
         return [NO_TIME_MACHINE.format(python=self._python or sys.executable)]
 
     def _load_failed(self, text: str, files: Sequence[str]) -> LoadResult:
-        if self._current is None:
+        if self._current is None and not (self._recovering and self._died_loading):
             self.broken = text
             self._ready.set()
             self._ready.clear()
@@ -277,12 +264,12 @@ class PythonRuntime:
         spawned, self._first = self._first, None
         spawned = spawned or spawn(self._python, self._preload)
         process = (
-            WorkerProcess(spawned, self, self._worker_printed, self._worker_blocked)
+            WorkerProcess(spawned, self, self._reports.printed, self._reports.blocked)
             if self._clocks is None
-            else ClockedProcess(spawned, self, self._worker_printed, self._worker_blocked, self._clocks)
+            else ClockedProcess(spawned, self, self._reports.printed, self._reports.blocked, self._clocks)
         )
-        process.on_tasks = self._tasks_told
-        process.on_debug = self._worker_debugged
+        process.on_tasks = self._reports.tasks_told
+        process.on_debug = self._reports.debugged
         self._spare = process
         self._background(self._warm(process))
 
@@ -304,16 +291,25 @@ class PythonRuntime:
         self._look_at_draining()
 
     async def _recover(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._crashes = [at for at in self._crashes if now - at < _CRASH_WINDOW_S] + [now]
-        delay = _CRASH_BACKOFF_S[min(len(self._crashes), len(_CRASH_BACKOFF_S)) - 1]
-        if delay:
-            await asyncio.sleep(delay)  # real time: this is about the machine, not about the session's clock
-        async with self._load_lock:
-            if self._current is None and not self._closed:
-                result = await self._load()
-                if result.error is not None:
-                    self._events.emit("worker.load_failed", worker=self.name, error=result.error)
+        """Start the worker again. What kills its process in the middle of the import too (the system, out of memory; not an
+        exception) may be over the next time, so that is tried more than once."""
+        clock = asyncio.get_running_loop().time
+        for attempt in range(MOST_FAILED_STARTS):
+            if delay := self._crashes.crashed(clock()):
+                await asyncio.sleep(delay)  # real time: this is about the machine, not about the session's clock
+            async with self._load_lock:
+                if self._current is not None or self._closed:
+                    return
+                self._recovering = attempt + 1 < MOST_FAILED_STARTS
+                try:
+                    result = await self._load()
+                finally:
+                    self._recovering = False
+                if result.error is None:
+                    return
+                self._events.emit("worker.load_failed", worker=self.name, error=result.error)
+                if not self._died_loading:
+                    return
 
     # Events -------------------------------------------------------------------------------------------------------
 
@@ -520,25 +516,6 @@ class PythonRuntime:
         if calls is not None:
             calls.flush()
 
-    def _worker_printed(self, label: str, level: str, text: str) -> None:
-        self._events.emit("worker.printed", worker=self.name, event=label, level=level, text=text)
-
-    def _tasks_told(self, event: PendingEvent, over: tuple[str, str | None] | None) -> None:
-        assert event.tasks is not None
-        span, since = event.tasks
-        if over is None:
-            self._events.emit("task.started", worker=self.name, span=span)
-        else:
-            ms = round((asyncio.get_running_loop().time() - since) * 1000)
-            self._events.emit("task.finished", worker=self.name, ms=ms, outcome=over[0], error=over[1], span=span)
-
-    def _worker_debugged(self, label: str, begins: bool, where: str) -> None:
-        kind = "worker.breakpoint" if begins else "worker.continued"
-        self._events.emit(kind, worker=self.name, event=label, where=where)
-
-    def _worker_blocked(self, label: str, seconds: float, where: str) -> None:
-        self._events.emit("worker.blocked", worker=self.name, event=label, seconds=seconds, where=where)
-
     # End ----------------------------------------------------------------------------------------------------------
 
     async def close(self, grace_s: float = 1.0) -> None:
@@ -574,22 +551,6 @@ class PythonRuntime:
 def _called(target: Target, path: tuple[str, ...]) -> str:
     """What an RPC calls, for people: "Admin.rename"."""
     return ".".join([str(target[1] or "default"), *path])
-
-
-def load_spec(config: WorkerConfig) -> dict[str, Any]:
-    """LOAD's spec (worker/frames.py) for a worker."""
-    return {
-        "main": str(config.main),
-        "root": str(config.root),
-        "name": config.name,
-        "compatibility_date": config.compatibility_date,
-        "compatibility_flags": list(config.compatibility_flags),
-        "flags": resolve_flags(config.compatibility_date, config.compatibility_flags),
-        "vars": dict(config.vars),
-        "secrets": dict(config.secrets),
-        "bindings": binding_specs(config),
-        "bundled": [glob for rule in config.bundling.rules for glob in rule.globs],
-    }
 
 
 def batch_outcome(result: dict[str, Any]) -> BatchOutcome:

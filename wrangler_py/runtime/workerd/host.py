@@ -23,6 +23,7 @@ from wrangler_py.clock import utc_today
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import within
+from wrangler_py.runtime.crashes import CrashBackoff
 from wrangler_py.runtime.workerd import adapters, locate
 from wrangler_py.runtime.workerd.adapters import Backends
 from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
@@ -37,9 +38,6 @@ from wrangler_py.runtime.workerd.workerd_config import BuiltWorker, Place, durab
 if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.runtime import WorkerdRuntime
 
-#: workerd that crashes again within this time is started more slowly each time (seconds).
-_CRASH_WINDOW_S = 10.0
-_CRASH_BACKOFF_S = (0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 #: The folder of Durable Objects in the state folder.
 DURABLE_FOLDER = "do-workerd"
 
@@ -81,7 +79,7 @@ class WorkerdHost:
         self._building = 0
         self._built = asyncio.Event()
         self._errors: dict[str, str] = {}
-        self._crashes: list[float] = []
+        self._crashes = CrashBackoff()
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Held while the Durable Objects on disk are ours.
         self._lock: IO[str] | None = None
@@ -349,9 +347,7 @@ class WorkerdHost:
         self._look_at_draining()
 
     async def _recover(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._crashes = [at for at in self._crashes if now - at < _CRASH_WINDOW_S] + [now]
-        delay = _CRASH_BACKOFF_S[min(len(self._crashes), len(_CRASH_BACKOFF_S)) - 1]
+        delay = self._crashes.crashed(asyncio.get_running_loop().time())
         if delay:
             await asyncio.sleep(delay)  # real time: this is about the machine, not about the session's clock
         async with self._swap_lock:

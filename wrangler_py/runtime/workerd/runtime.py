@@ -22,6 +22,7 @@ from wrangler_py.runtime.base import (
     Target,
     WorkerError,
 )
+from wrangler_py.runtime.crashes import FETCH_START_WAIT_S
 from wrangler_py.runtime.workerd.bundle import BuildError
 from wrangler_py.runtime.workerd.client import Answer, BadAnswer, ConnectionLost
 from wrangler_py.runtime.workerd.dispatch import batch_json, batch_outcome, scheduled_outcome
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.sockets import WorkerSocket
     from wrangler_py.runtime.workerd.workflows import WorkflowRun
 
-#: How long a fetch waits for a Worker that is being started after a crash (seconds).
-FETCH_START_WAIT_S = 10.0
 #: Headers that describe the connection and not the request.
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "expect"})
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from .. import context
 from ..shims.js.arrays import Array, make_array
 from ..shims.js.convert import js_string, unwrap
 from ..shims.js.core import JsProxy, js_error, jsnull, make_object, raise_js
@@ -42,6 +43,13 @@ class DurableObjectState(JsProxy):
     @property
     def props(self) -> Any:
         return make_object({})
+
+    @property
+    def exports(self) -> Any:
+        """The Worker's own entrypoints, as bindings (flag enable_ctx_exports)."""
+        if context.exports is None:
+            raise AttributeError("exports")
+        return context.exports
 
     def waitUntil(self, awaitable: Any = None) -> None:
         """An object lives on anyway; an error is told."""
