@@ -71,7 +71,10 @@ def test_kv_in_bulk(project: Project):
     [
         (("put", "a", "1", "--binding", "NOPE"), r'.*"NOPE" was not found in the .*\nThere are: KV, CACHE\.'),
         (("put", "a", "--binding", "KV"), "Exactly one of the arguments value and path is required"),
-        (("put", "a", "1"), "Exactly one of the arguments binding and namespace-id is required"),
+        (
+            ("put", "a", "1"),
+            r"Exactly one of the arguments binding and namespace-id is required\nThere are: KV, CACHE\.",
+        ),
         (("put", "a", "1", "--binding", "KV", "--ttl", "5"), r"Invalid expiration_ttl of 5\. .*at least 60\..*"),
         (("put", ".", "1", "--binding", "KV"), r'Illegal key name "\."\. Please use a different name\.'),
         (("put", "a", "1", "--binding", "KV", "--metadata", "{x"), "The metadata is not JSON: .*"),

@@ -54,6 +54,14 @@ def test_each_goes_back_to_where_it_died(project):
     assert backlogs(project) == {"dead": (0, 0), "one": (2, 3), "two": (1, 3)}
 
 
+def test_a_dead_letter_keeps_how_often_it_was_tried_before(project):
+    die(project, "one", b"1")
+    assert [(m["attempts"], m["died_in"], m["died_after"]) for m in project.peek("dead")] == [(0, "one", 1)]
+    assert "0 attempts here" in (shown := project.queues("peek", "dead").out) and "died in one after 1 attempt" in shown
+    project.queues("redrive", "dead", "--all")
+    assert [m["died_after"] for m in project.peek("one")] == [None]
+
+
 def test_the_delivery_delay_of_the_queue_counts(project):
     die(project, "one", b"1")
     project.queues("update", "one", "--delivery-delay-secs", "600")

@@ -35,10 +35,8 @@ def seconds_of(text: str, option: str = "SPAN") -> float:
         raise typer.BadParameter(f"{text!r}: a clock goes ahead only.", param_hint=option)
     try:
         seconds = parse_span(plain)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a span of time. Write it like 30s, 10m, 2h, 1h30m or 7d.", param_hint=option
-        ) from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
     if seconds > MAX_ADVANCE_S:
         raise typer.BadParameter(
             f"{text!r} is more than ten years. `wpy dev --clock virtual --now TIME` starts at any time.",

@@ -16,6 +16,7 @@ from wrangler_py.cli.cron_common import (
     EnvOption,
     JsonOption,
     PersistToOption,
+    differ,
     iso,
     local,
     moment,
@@ -25,6 +26,7 @@ from wrangler_py.cli.cron_common import (
 from wrangler_py.cli.cron_runs import history, pause, resume, trigger
 from wrangler_py.cli.groups import CommandGroup
 from wrangler_py.cli.session_client import SessionOption
+from wrangler_py.config import snippets
 
 if TYPE_CHECKING:
     from wrangler_py.config.model import SessionConfig
@@ -185,6 +187,7 @@ def list_command(
     now_ms = running["nowMs"] if running is not None else _now_ms()
     found: list[dict[str, Any]] = []
     rows: list[list[str]] = []
+    nexts: list[int | None] = []
     for worker, source in crons:
         parsed = _parse(source, chosen, told=not as_json)
         last = last_runs.get((worker, source))
@@ -192,21 +195,22 @@ def list_command(
         shown_last = f"{utc(last.scheduled_ms)} {last.outcome}" if last is not None else "-"
         if isinstance(parsed, dict):
             found.append({"worker": worker, **parsed, "lastRun": last_run})
-            rows.append([worker, output.printable(source), "refused by Cloudflare", "-", "-", shown_last])
+            rows.append([worker, output.printable(source), "refused by Cloudflare", "-", shown_last, "-"])
             continue
         next_ms = QuickSchedule(parsed).next_after(now_ms)
         words = describe(parsed)
         found.append(_entry(worker, parsed, words=words, next=iso(next_ms), lastRun=last_run))
-        rows.append([worker, output.printable(source), words, utc(next_ms), local(next_ms), shown_last])
+        nexts.append(next_ms)
+        rows.append([worker, output.printable(source), words, utc(next_ms), shown_last, local(next_ms)])
     if as_json:
         output.result_json(found)
     elif not rows:
-        output.result('The config has no crons. Add some under [triggers]: crons = ["*/5 * * * *"]')
+        output.result(f"The config has no crons. Add {snippets.crons(project.workers[0].path)}.")
     else:
+        header = ["Worker", "Cron", "Meaning", "Next (UTC)", "Last run (UTC)", f"Next ({zone(now_ms)})"]
+        shown = len(header) if differ(nexts) else len(header) - 1
         output.table(
-            ["Worker", "Cron", "Meaning", "Next (UTC)", f"Next ({zone(now_ms)})", "Last run"],
-            rows,
-            optional=["Worker", "Last run", "Meaning"],
+            header[:shown], [row[:shown] for row in rows], optional=["Worker", "Last run (UTC)", "Meaning", header[-1]]
         )
         _warn_of_session(running)
 
@@ -262,7 +266,10 @@ def _print_next(worker: str | None, expression: CronExpression, after_ms: int, c
     output.result(f"{_label(worker)}{output.printable(expression.source)}  {describe(expression)}")
     fires = list(islice(QuickSchedule(expression).iter_after(after_ms), count))
     if fires:
-        output.table(["UTC", f"Local ({zone(after_ms)})"], [[utc(time), local(time)] for time in fires])
+        if differ(fires):
+            output.table(["UTC", f"Local ({zone(after_ms)})"], [[utc(time), local(time)] for time in fires])
+        else:
+            output.table(["UTC"], [[utc(time)] for time in fires])
     _warn(None, advise(expression))
     output.result()
 
@@ -307,7 +314,7 @@ def _config_crons(config: list[Path] | None, env: str | None) -> list[tuple[str 
     crons = [(worker.name if len(workers) > 1 else None, text) for worker in workers for text in worker.crons]
     if not crons:
         raise output.CommandError(
-            'The config has no crons.\n  Give an expression, or add some under [triggers]: crons = ["*/5 * * * *"]'
+            f"The config has no crons.\n  Give an expression, or add {snippets.crons(workers[0].path)}"
         )
     return crons
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +67,11 @@ def local(time_ms: int | None) -> str:
         return f"{dt.datetime.fromtimestamp(time_ms / 1000):%a %Y-%m-%d %H:%M}"
     except (OverflowError, OSError, ValueError):
         return utc(time_ms) + " UTC"
+
+
+def differ(times: Iterable[int | None]) -> bool:
+    """Whether any of the times reads differently where the user is, so that a column of local times tells something."""
+    return any(local(time) != utc(time) for time in times)
 
 
 def zone(time_ms: int) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -69,7 +67,9 @@ def _every_cron(known: dict[str, Any], worker: str | None) -> list[tuple[str, st
     check_worker(known, worker)
     found = [(c["worker"], c["cron"]) for c in known["crons"] if worker in (None, c["worker"])]
     if not found:
-        raise CommandError('The session has no crons.\nAdd some under [triggers]: crons = ["*/5 * * * *"]')
+        raise CommandError(
+            'The session has no crons.\nAdd some to triggers.crons of the config, such as "*/5 * * * *".'
+        )
     return found
 
 
@@ -90,20 +90,12 @@ def pick(known: dict[str, Any], expression: str, worker: str | None) -> tuple[st
 
 def not_configured(known: dict[str, Any], expression: str) -> str:
     """That no cron of the session is written like this, and which one may have been meant."""
+    from wrangler_py.cron.advice import nearest
+
     crons = list(dict.fromkeys(c["cron"] for c in known["crons"]))
-    meant = _same_meaning(expression, crons) or next(iter(get_close_matches(expression, crons, n=1)), None)
+    meant = nearest(expression, crons)
     near = f' The nearest one is "{output.printable(meant)}".' if meant is not None else ""
     return f'No cron of the session is written "{output.printable(expression)}".{near}'
-
-
-def _same_meaning(expression: str, crons: Sequence[str]) -> str | None:
-    from wrangler_py.cron.expression import CronSyntaxError, parse
-
-    try:
-        compiled = parse(expression).compiled
-    except CronSyntaxError:
-        return None
-    return next((cron for cron in crons if parse(cron).compiled == compiled), None)
 
 
 def check_worker(known: dict[str, Any], worker: str | None) -> None:

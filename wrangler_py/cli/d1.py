@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from wrangler_py.cli import storage_common as common
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import FAILED, CommandError, hint, plural, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.config import snippets
 
 from wrangler_py.cli.storage_common import PreviewOption, RemoteOption  # isort: skip
 
@@ -39,9 +40,10 @@ def chosen(project: Project, name: str) -> tuple[WorkerConfig, D1Config]:
     there = (
         d1.database_name if d1.database_name == d1.binding else f"{d1.database_name} ({d1.binding})" for _, d1 in found
     )
+    new = snippets.entry(project.config_file, "d1_databases", binding="NAME", database_name=name, database_id="ID")
     raise CommandError(
         f"Couldn't find a D1 DB with the name or binding '{printable(name)}' in your {file} file.\n"
-        f"There are: {common.names(there)}."
+        f"{common.there_are(there, new)}"
     )
 
 
@@ -86,9 +88,9 @@ def execute(
             raise CommandError("Error: must provide --command or --file." + (" Not both." if command else ""))
         sql = command if command is not None else _sql_of(file)
         project = common.project_of(config, env, persist_to)
-        _, d1 = chosen(project, database)
+        worker, d1 = chosen(project, database)
         with opened(project, d1) as open_database:
-            results = _run(open_database, sql, as_json=as_json)
+            results = _run(open_database, sql, lambda: _waiting_migrations(worker, d1, open_database), as_json=as_json)
         if as_json:
             result_json([{"results": _objects(one), "success": True, "meta": one.meta} for one in results])
             return
@@ -97,16 +99,31 @@ def execute(
             _print_rows(one)
 
 
-def _run(database: D1Database, sql: str, *, as_json: bool) -> list[D1Result]:
+def _run(database: D1Database, sql: str, waiting: Callable[[], str], *, as_json: bool) -> list[D1Result]:
+    """`waiting`: what to say of migrations to whoever asks for a table that is not there."""
     from wrangler_py.bindings.d1 import D1Error
 
     try:
         return database.execute_script(sql)
     except D1Error as error:
+        advice = waiting() if "no such table" in str(error) else ""
         if not as_json:
-            raise
+            raise CommandError(f"{error}{advice}") from error
+        if advice:
+            hint(advice.strip())
         result_json({"error": {"text": str(error)}})  # as wrangler does
         raise typer.Exit(FAILED) from error
+
+
+def _waiting_migrations(worker: WorkerConfig, d1: D1Config, database: D1Database) -> str:
+    """A line that the database lacks migrations, or nothing."""
+    waiting = d1_migrations.waiting(worker, d1, database)
+    if not waiting:
+        return ""
+    return (
+        f"\n{plural(len(waiting), 'migration')} of it {'waits' if len(waiting) == 1 else 'wait'} to be applied: "
+        f"wpy d1 migrations apply {printable(d1.database_name)}"
+    )
 
 
 def _objects(one: D1Result) -> list[dict[str, Any]]:

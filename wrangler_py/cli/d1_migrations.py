@@ -144,6 +144,14 @@ def _pending(worker: WorkerConfig, d1: D1Config, database: D1Database) -> list[s
     return [name for name in _files(folder) if name not in done]
 
 
+def waiting(worker: WorkerConfig, d1: D1Config, database: D1Database) -> list[str]:
+    """The names of files that are not applied, in order; changes nothing."""
+    tables = {name for (name,) in database.read("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    applied = f"SELECT name FROM {_quoted(d1.migrations_table)}"
+    done = {name for (name,) in database.read(applied)} if d1.migrations_table in tables else set()
+    return [name for name in _files(_folder(worker, d1)) if name not in done]
+
+
 def _folder(worker: WorkerConfig, d1: D1Config) -> Path:
     return (worker.root / d1.migrations_dir).absolute()
 

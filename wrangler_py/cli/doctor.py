@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -14,13 +13,13 @@ import typer
 
 from wrangler_py.cli.output import FAILED, errors_told, result, result_json, table
 from wrangler_py.cli.state import ConfigOption, EnvOption
-from wrangler_py.clock import utc_today
+from wrangler_py.config import snippets
 from wrangler_py.config.find import find_config
-from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Consumer, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.problems import format_problems, shown_path
 from wrangler_py.config.source import Source, SourceError, read_source
 from wrangler_py.runtime.compat import python_of, resolve_flags
+from wrangler_py.session.config import read_session
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -61,8 +60,10 @@ def doctor(
         paths = [cwd / path for path in config or ()] or ([found] if found is not None else [])
         session, problems = _read(paths, cwd, env)
         settings = [setting for worker in session.workers for setting in _settings(worker, cwd)] if session else []
-        findings = [*_of_machine(session), *((*_of_queues(session), *_of_crons(session)) if session else ())]
-    failed = any(p.severity == "error" for p in problems) or any(f.severity == "error" for f in findings)
+        findings = [*_of_machine(session), *(_of_queues(session) if session else ())]
+    failed = any(p.severity == "error" or p.stops_deploy for p in problems) or any(
+        f.severity == "error" for f in findings
+    )
     if as_json:
         result_json(
             {
@@ -80,7 +81,7 @@ def doctor(
 
 def _read(paths: list[Path], cwd: Path, env: str | None) -> tuple[SessionConfig | None, list[Problem]]:
     try:
-        session = load_session(paths, cwd=cwd, env=env, today=utc_today())
+        session = read_session(paths, cwd=cwd, env=env)
     except ConfigError as error:
         return None, error.problems
     return session, list(session.warnings)
@@ -225,11 +226,12 @@ def _of_queues(session: SessionConfig) -> Iterator[Finding]:
     consumed = {consumer.queue for worker in session.workers for consumer in worker.consumers}
     dead_letters = {consumer.dead_letter_queue for worker in session.workers for consumer in worker.consumers}
     sent = {producer.queue for worker in session.workers for producer in worker.producers}
+    file = session.workers[0].path
     for queue in sorted(sent - consumed):
         yield Finding(
             "warning",
             f'Nobody here consumes queue "{queue}": its messages are kept until their retention ends.',
-            f'add a [[queues.consumers]] with queue = "{queue}", or give the consumer\'s config too: -c FILE',
+            f"add {snippets.entry(file, 'queues.consumers', queue=queue)}, or give the consumer's config too: -c FILE",
         )
     for worker in session.workers:
         for consumer in worker.consumers:
@@ -239,33 +241,17 @@ def _of_queues(session: SessionConfig) -> Iterator[Finding]:
                     "warning",
                     f'Queue "{consumer.queue}" has no dead letter queue: a message that fails {consumer.max_retries + 1} '
                     "times is deleted.",
-                    'dead_letter_queue = "NAME"',
+                    f"add {snippets.setting(worker.path, 'dead_letter_queue', 'NAME')} to the consumer",
                 )
             elif dead is not None and dead not in consumed:
                 yield Finding(
                     "warning",
                     f'Nobody here consumes "{dead}", the dead letter queue of "{consumer.queue}": nobody notices.',
-                    f'add a [[queues.consumers]] with queue = "{dead}"',
+                    f"add {snippets.entry(worker.path, 'queues.consumers', queue=dead)}",
                 )
     for worker in session.workers:
         for unsupported in worker.unsupported:
             yield Finding("warning", f"{worker.name}: wpy does not serve {unsupported.kind} ({unsupported.field}) yet.")
-
-
-def _of_crons(session: SessionConfig) -> Iterator[Finding]:
-    for worker in session.workers:
-        if not worker.crons:
-            continue
-        from wrangler_py.cron.expression import CronSyntaxError, parse
-
-        for expression in worker.crons:
-            try:
-                parse(expression)
-            except CronSyntaxError as refused:
-                hint = refused.fix or f"wpy cron check {shlex.quote(expression)} says what is wrong and where"
-                yield Finding(
-                    "error", f"{worker.name}: Cloudflare refuses to deploy a cron. {refused}: {refused.rule}", hint
-                )
 
 
 # Printing --------------------------------------------------------------------------------------------------------------
@@ -279,6 +265,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "line": problem.line,
         "field": problem.field,
         "hint": problem.hint,
+        "stopsDeploy": problem.stops_deploy or problem.severity == "error",
     }
 
 

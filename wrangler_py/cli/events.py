@@ -12,7 +12,7 @@ import typer
 from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json
-from wrangler_py.cli.session_client import SessionOption, running_session
+from wrangler_py.cli.session_client import SessionOption, needed_session
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project
 from wrangler_py.cli.tail import moment
 
@@ -114,7 +114,4 @@ def token(
     """Print the token of the running session, for calls of its API that change something (header X-Wpy-Token)."""
     with errors_told():
         folder = find_project(config, env, persist_to).folder
-        found = running_session(folder, session)
-        if found is None or found.token is None:
-            raise CommandError(f"No `wpy dev` session runs on {folder}.\nStart one with `wpy dev`, then try again.")
-        result(found.token)
+        result(needed_session(folder, session).token or "")

@@ -36,6 +36,10 @@ _GROUPS = {
 _DEV_HELP = "Serve your Worker: queues, crons, hot reload."
 
 
+#: What other tools call a command.
+_OTHER_WORDS = {"run": "trigger", "ls": "list", "rm": "delete", "remove": "delete", "add": "create", "new": "create"}
+
+
 class CommandGroup(TyperGroup):
     """A group that shows its help when it is called alone, as wrangler does, and names the nearest command for one
     that it does not have."""
@@ -49,8 +53,9 @@ class CommandGroup(TyperGroup):
         names = self.list_commands(ctx)
         wanted = args[0]
         if wanted not in names and not wanted.startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(wanted, names, n=1)
-            ctx.fail(f"No such command '{wanted}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+            near = get_close_matches(wanted, names, n=1) or [n for n in names if n == _OTHER_WORDS.get(wanted)]
+            more = f" Did you mean '{near[0]}'?" if near else f" There are: {', '.join(names)}."
+            ctx.fail(f"No such command '{wanted}'.{more}")
         return super().resolve_command(ctx, args)
 
 

@@ -17,6 +17,7 @@ from wrangler_py.cli import storage_common as common
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.config import snippets
 
 from wrangler_py.cli.storage_common import PreviewOption, RemoteOption  # isort: skip
 
@@ -45,17 +46,19 @@ MetadataOption = Annotated[str | None, typer.Option("--metadata", metavar="JSON"
 
 def _chosen(project: Project, binding: str | None, namespace: str | None) -> tuple[str, str]:
     """(id, how wrangler shows it). Raises CommandError."""
+    found = [kv for worker in project.workers for kv in worker.kv_namespaces]
+    new = snippets.entry(project.config_file, "kv_namespaces", binding="NAME", id="ID")
+    there = common.there_are((kv.binding for kv in found), new)
     if (binding is None) == (namespace is None):
-        raise CommandError("Exactly one of the arguments binding and namespace-id is required")
+        raise CommandError(f"Exactly one of the arguments binding and namespace-id is required\n{there}")
     if namespace is not None:
         return namespace, f'id: "{namespace}"'
-    found = [kv for worker in project.workers for kv in worker.kv_namespaces]
     for kv in found:
         if kv.binding == binding:
             return kv.id, f'binding: "{binding}" (id: "{kv.id}")'
     raise CommandError(
         f'A namespace with binding name "{printable(str(binding))}" was not found in the configured "kv_namespaces".\n'
-        f"There are: {common.names(kv.binding for kv in found)}."
+        f"{there}"
     )
 
 

@@ -55,8 +55,8 @@ def peek(
     Attempts are the deliveries so far. --json prints an array of objects: id, state (ready, delayed, in_flight), attempts,
     timestamp_ms, due_ms (when it is, was or will be ready; for a pulled message when its lease ends), delay_seconds (as it
     was asked for), content_type, body (the value of json; text; else hex digits), size (bytes), source (worker, api),
-    died_in (the queue whose dead letter it is), expired (it has outlived the retention). An --id that is not in the queue
-    ends with exit code 1.
+    died_in (the queue whose dead letter it is), died_after (its attempts there), expired (it has outlived the retention).
+    An --id that is not in the queue ends with exit code 1.
     """
     with errors_told():
         wanted = [message_id(given) for given in ids or ()]
@@ -267,6 +267,7 @@ def stored_object(stored: StoredMessage) -> dict[str, Any]:
         "size": len(message.body),
         "source": stored.source,
         "died_in": stored.died_in,
+        "died_after": stored.died_after,
         "expired": stored.expired,
     }
 
@@ -276,11 +277,12 @@ def _print_stored(stored: StoredMessage, now_ms: int, *, whole: bool) -> None:
     parts = [
         message.id,
         state_text(stored, now_ms),
-        plural(message.attempts, "attempt"),
+        plural(message.attempts, "attempt") + (" here" if stored.died_in is not None else ""),
         f"{duration((now_ms - message.timestamp_ms) / 1000)} old",
     ]
     if stored.died_in is not None:
-        parts.append(f"died in {printable(stored.died_in)}")
+        after = f" after {plural(stored.died_after, 'attempt')}" if stored.died_after is not None else ""
+        parts.append(f"died in {printable(stored.died_in)}{after}")
     if stored.expired:
         parts.append("past its retention")
     result("  ".join(parts))

@@ -69,7 +69,7 @@ def _advice(store: Store | None, queue: QueueEntry, inventory: Inventory, projec
         kept = duration(queue.message_retention_period)
         found.append(advice.dead_letters_unconsumed(name, sources, record, kept))
     elif record is not None and record.backlog_count and not queue.consumers:
-        found.append(advice.unconsumed(record))
+        found.append(advice.unconsumed(record, project.config_file))
     settings = [consumer.settings for consumer in queue.consumers]
     workers = [one for one in settings if isinstance(one, WorkerSettings)]
     if workers and len(workers) < len(settings):

@@ -15,6 +15,7 @@ from wrangler_py.cli import storage_common as common
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.config import snippets
 
 from wrangler_py.cli.storage_common import RemoteOption  # isort: skip
 
@@ -55,8 +56,9 @@ def _bucket(project: Project, name: str) -> str:
             return r2.bucket_name
     if not project.workers or r2_path(project.folder, name).is_dir():
         return name
+    new = snippets.entry(project.config_file, "r2_buckets", binding="NAME", bucket_name=name)
     listed = (r2.bucket_name if r2.bucket_name == r2.binding else f"{r2.bucket_name} ({r2.binding})" for r2 in found)
-    raise CommandError(f'There is no bucket "{printable(name)}" in "r2_buckets".\nThere are: {common.names(listed)}.')
+    raise CommandError(f'There is no bucket "{printable(name)}" in "r2_buckets".\n{common.there_are(listed, new)}')
 
 
 @contextmanager

@@ -123,7 +123,17 @@ def connect(
 
 def connect_to(folder: Path, wanted: str | None = None) -> SessionClient:
     """A client of the session on this state folder. Raises CommandError when there is none."""
+    return SessionClient(needed_session(folder, wanted))
+
+
+def needed_session(folder: Path, wanted: str | None = None) -> SessionInfo:
+    """The session that serves this state folder. Raises CommandError when there is none, as `running_session` too."""
     session = running_session(folder, wanted)
     if session is None:
-        raise CommandError(f"No `wpy dev` session runs on {folder}.\nStart one with `wpy dev`, then try again.")
-    return SessionClient(session)
+        raise CommandError(f"{no_session(folder)}\nStart one with `wpy dev`, then try again.")
+    return session
+
+
+def no_session(folder: Path) -> str:
+    """That nobody serves this state folder."""
+    return f"No `wpy dev` session runs on {folder}."

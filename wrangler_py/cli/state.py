@@ -17,7 +17,7 @@ from wrangler_py.cli.output import CommandError, warning
 from wrangler_py.config.find import find_config
 from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, WorkerConfig
-from wrangler_py.config.problems import shown_path
+from wrangler_py.config.problems import headline, shown_path
 from wrangler_py.dev.options import state_folder
 from wrangler_py.store.database import BUSY_TIMEOUT_MS, FILE_NAME, StateError, Store, explain_error, open_store
 from wrangler_py.store.schema import VERSION
@@ -87,14 +87,10 @@ def find_project(
 
 def _tell_broken(problem: ConfigError, cwd: Path, folder: Path) -> None:
     errors = [p for p in problem.problems if p.severity == "error"]
-    first = errors[0]
-    where = ""
-    if first.file is not None:
-        where = shown_path(first.file, cwd) + (f":{first.line}" if first.line else "") + ": "
     more = f" (and {len(errors) - 1} more; `wpy dev` shows them all)" if len(errors) > 1 else ""
     warning(
         f"The config cannot be used, so what it says of queues is left out; using the state in {folder}.\n"
-        f"  {where}{first.text.splitlines()[0]}{more}"
+        f"  {headline(errors, cwd)}{more}"
     )
 
 

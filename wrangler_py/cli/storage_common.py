@@ -33,6 +33,7 @@ __all__ = [
     "names",
     "project_of",
     "read_file",
+    "there_are",
     "told",
 ]
 
@@ -100,6 +101,12 @@ def _unusable(path: Path | None, problem: Exception) -> str:
 def names(items: Iterable[str]) -> str:
     """Names for a sentence: "A, B" or "none"."""
     return ", ".join(printable(item) for item in dict.fromkeys(items)) or "none"
+
+
+def there_are(items: Iterable[str], new: str) -> str:
+    """The names that the config has; where it has none, `new`: what to add for one."""
+    listed = names(items)
+    return f"There are: {listed}." if listed != "none" else f"The config has none. To have one, add {new}."
 
 
 def read_file(path: Path, what: str) -> bytes:

@@ -14,7 +14,8 @@ import typer
 
 from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.event_lines import Wanted, as_json, details, lines
-from wrangler_py.cli.output import CommandError, errors_told, result, result_json_line
+from wrangler_py.cli.output import CommandError, errors_told, hint, result, result_json_line
+from wrangler_py.cli.session_client import no_session, running_sessions
 from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.events import reading, tables
@@ -72,7 +73,10 @@ def tail(
     with errors_told():
         wanted = Wanted(queue, worker, tuple(outcome or ()), text, tuple(kind or ()))
         since_ms = None if since is None else moment(since)
-        follower = _Follower(find_project(config, env, persist_to).folder / tables.FILE_NAME)
+        folder = find_project(config, env, persist_to).folder
+        follower = _Follower(folder / tables.FILE_NAME)
+        if follow and not running_sessions(folder):
+            hint(f"{no_session(folder)} Waiting for one: start it with `wpy dev`. Ctrl-C ends this.")
         style = Style(wants_color(sys.stdout))
         try:
             for connection, event in follower.events(count, since_ms, follow=follow):

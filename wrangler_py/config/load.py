@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wrangler_py.config import limits_and_texts as limits
-from wrangler_py.config import worker_fields
+from wrangler_py.config import snippets, worker_fields
 from wrangler_py.config.bindings import QUEUE, SECRET, VARIABLE, Language, Named, check_unique, read_bindings
 from wrangler_py.config.bundling import read_bundling, read_migrations
 from wrangler_py.config.entry import check_script, read_main
@@ -22,6 +22,7 @@ from wrangler_py.config.problems import Report, shown_path
 from wrangler_py.config.source import Source, SourceError, empty_problem, read_source
 from wrangler_py.config.validate_queues import Queues, read_queues
 from wrangler_py.config.variables import read_required_secrets, read_secrets, read_vars
+from wrangler_py.config.worker_fields import RefusedCrons
 
 
 def load_session(
@@ -33,6 +34,7 @@ def load_session(
     var_overrides: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     today: datetime.date | None = None,
+    refused_crons: RefusedCrons | None = None,
 ) -> SessionConfig:
     """Read everything that `wpy dev` was asked to run.
 
@@ -42,12 +44,15 @@ def load_session(
     CLOUDFLARE_ENV. `var_overrides` (from `--var`) reach the primary Worker only, as with wrangler. `environ` is this
     process's environment unless given. `today` (UTC, clock.utc_today) is the compatibility date of a Worker without one,
     and a later date is doubtful; None leaves both out, for a caller to whom dates are nothing.
+    `refused_crons` says which of a Worker's crons Cloudflare refuses (session/config.py); each is a warning.
 
     Raises ConfigError with every problem there is, in file order, when one of them is an error. Warnings alone come
     back in the result.
     """
     environ = os.environ if environ is None else environ
-    asked = _Asked(Path(cwd), (env if env is not None else environ.get("CLOUDFLARE_ENV")) or None, environ, today)
+    asked = _Asked(
+        Path(cwd), (env if env is not None else environ.get("CLOUDFLARE_ENV")) or None, environ, today, refused_crons
+    )
     drafts, problems = _read_all(asked, config_paths, script, dict(var_overrides or {}))
     problems += [problem for draft in drafts for problem in draft.report_problems()]
     problems += _clashes(drafts, asked.cwd)
@@ -63,6 +68,7 @@ class _Asked:
     environment: str | None
     environ: Mapping[str, str]
     today: datetime.date | None
+    refused_crons: RefusedCrons | None
 
 
 @dataclass(slots=True, eq=False)
@@ -178,14 +184,16 @@ def _read_worker(
     if own_classes and not migrations:
         entry = {"tag": "v1", "new_sqlite_classes": list(dict.fromkeys(own_classes))}
         report.warning(
-            limits.no_migrations(source.path.name, own_classes), ("durable_objects",), _migrations_hint(report, entry)
+            limits.no_migrations(source.path.name, own_classes),
+            ("durable_objects",),
+            f"add {snippets.entry(source.path, 'migrations', **entry)}",
         )
     variables = read_vars(sections)
     draft.values = {
         "compatibility_date": worker_fields.read_compatibility_date(sections, asked.today),
         "compatibility_flags": flags,
         "environment": asked.environment,
-        "crons": worker_fields.read_crons(sections),
+        "crons": worker_fields.read_crons(sections, asked.refused_crons),
         "unsupported": tuple(bindings.unsupported),
         "migrations": migrations,
         "bundling": read_bundling(sections, root),
@@ -203,12 +211,6 @@ def _read_worker(
             flagged = sections.inherited("compatibility_flags")
             sections.active.report.warning(limits.PYTHON_FLAG, flagged.path if flagged else (), hint)
     return draft
-
-
-def _migrations_hint(report: Report, entry: dict[str, Any]) -> str:
-    if not report.source.is_toml:
-        return f"add {report.setting('migrations', [entry])}"
-    return "add [[migrations]] with " + " and ".join(report.setting(key, value) for key, value in entry.items())
 
 
 def _read_environment_of_worker(

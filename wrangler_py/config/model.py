@@ -86,7 +86,19 @@ class Problem:
     hint: str | None = None  # what to do next: the allowed range, the nearest valid name
     #: The environment whose section it was found in, when `--env` named one.
     environment: str | None = None
-    #: The offending line with a caret under the place, for files that could not be parsed.
+    #: The offending line with a caret under the place.
+    excerpt: str | None = None
+    #: A warning here that `wrangler deploy` stops on.
+    stops_deploy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CronRefusal:
+    """A cron that Cloudflare refuses: its place in the list, its text, what to do, and the part at fault."""
+
+    index: int
+    text: str
+    hint: str
     excerpt: str | None = None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from wrangler_py.config.jsvalues import js_stringify
+from wrangler_py.config import snippets
 from wrangler_py.config.limits_and_texts import unexpected_field
 from wrangler_py.config.model import Problem
 from wrangler_py.config.positions import FieldPath, dotted
@@ -29,8 +29,16 @@ class Report:
     def error(self, text: str, path: FieldPath = (), hint: str | None = None) -> None:
         self._add("error", text, path, hint)
 
-    def warning(self, text: str, path: FieldPath = (), hint: str | None = None) -> None:
-        self._add("warning", text, path, hint)
+    def warning(
+        self,
+        text: str,
+        path: FieldPath = (),
+        hint: str | None = None,
+        *,
+        excerpt: str | None = None,
+        stops_deploy: bool = False,
+    ) -> None:
+        self._add("warning", text, path, hint, excerpt, stops_deploy)
 
     def within(self, environment: str) -> Report:
         """The same list, for findings in `env.<environment>`."""
@@ -38,8 +46,7 @@ class Report:
 
     def setting(self, key: str, value: object) -> str:
         """How one writes a field in this file's own syntax, for hints."""
-        written = js_stringify(value).replace('","', '", "')
-        return f"{key} = {written}" if self.source.is_toml else f'"{key}": {written}'
+        return snippets.setting(self.source.path, key, value)
 
     def unexpected(self, where: str, path: FieldPath, names: Iterable[object], known: Sequence[str]) -> None:
         """Warn about each of `names` that is not in `known`, with the nearest one that is."""
@@ -51,7 +58,15 @@ class Report:
                     hint = f"known fields: {', '.join(known)}"
                 self.warning(unexpected_field(where, str(name)), (*path, str(name)), hint)
 
-    def _add(self, severity: Literal["error", "warning"], text: str, path: FieldPath, hint: str | None) -> None:
+    def _add(
+        self,
+        severity: Literal["error", "warning"],
+        text: str,
+        path: FieldPath,
+        hint: str | None,
+        excerpt: str | None = None,
+        stops_deploy: bool = False,
+    ) -> None:
         self.problems.append(
             Problem(
                 severity,
@@ -61,6 +76,8 @@ class Report:
                 field=dotted(path) or None,
                 hint=hint,
                 environment=self.environment,
+                excerpt=excerpt,
+                stops_deploy=stops_deploy,
             )
         )
 
@@ -78,6 +95,15 @@ def shown_path(path: Path, cwd: Path | None = None) -> str:
         return os.path.relpath(path, cwd or Path.cwd())
     except ValueError:  # another drive
         return str(path)
+
+
+def headline(problems: Sequence[Problem], cwd: Path | None = None) -> str:
+    """The first error in one line, with its place: `wrangler.toml:3: "main" ...`. `problems` has an error."""
+    first = next(problem for problem in problems if problem.severity == "error")
+    place = ""
+    if first.file is not None:
+        place = shown_path(first.file, cwd) + (f":{first.line}" if first.line else "") + ": "
+    return _printable(place + first.text.splitlines()[0])
 
 
 _TITLES = {"error": ("✘ [ERROR]", "31"), "warning": ("▲ [WARNING]", "33")}

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from wrangler_py.config import keys
+from wrangler_py.config import keys, snippets
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
-from wrangler_py.config.model import DevSettings
+from wrangler_py.config.model import CronRefusal, DevSettings
 from wrangler_py.config.problems import Report
 
 
@@ -70,6 +71,7 @@ def read_compatibility_date(sections: Sections, today: datetime.date | None) -> 
             f'"compatibility_date" is in the future: {chosen.value}.',
             chosen.path,
             f"wrangler refuses to deploy a date after today, {today.isoformat()}",
+            stops_deploy=True,
         )
     return chosen.value
 
@@ -82,7 +84,13 @@ def _check_date(report: Report, value: Any, path: tuple[str | int, ...]) -> None
         report.error(limits.date_with_dashes("compatibility_date"), path)
     elif _date(value) is None:
         # wrangler takes whatever JavaScript's Date takes; workerd then refuses all but YYYY-MM-DD.
-        report.error(limits.bad_date("compatibility_date", value), path)
+        report.error(limits.bad_date("compatibility_date", value), path, _date_hint(value))
+
+
+def _date_hint(value: str) -> str:
+    numbers = re.fullmatch(r"\s*([0-9]{4})[-/.]?([0-9]{1,2})[-/.]?([0-9]{1,2})\s*", value)
+    meant = "{}-{:0>2}-{:0>2}".format(*numbers.groups()) if numbers else ""
+    return f'write "{meant}"' if _date(meant) else 'write it as YYYY-MM-DD: "2026-03-01"'
 
 
 def _date(text: str) -> datetime.date | None:
@@ -108,23 +116,32 @@ def _strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def read_crons(sections: Sections) -> tuple[str, ...]:
-    """The cron expressions, as they are written: what they mean is the cron room's to judge."""
+#: What the cron room says of a Worker's list of crons.
+RefusedCrons = Callable[[Sequence[str]], Iterable[CronRefusal]]
+
+
+def read_crons(sections: Sections, refused: RefusedCrons | None) -> tuple[str, ...]:
+    """The cron expressions, as they are written: what they mean is the cron room's to judge, through `refused`."""
     for section in sections.each():
         _check_triggers(section)
     chosen = sections.inherited("triggers")
     crons = chosen.value.get("crons") if chosen is not None and isinstance(chosen.value, dict) else None
     if chosen is None or not isinstance(crons, list):
         return ()
-    kept: list[str] = []
+    report, path = sections.active.report, (*chosen.path, "crons")
+    kept: dict[str, int] = {}
     for i, cron in enumerate(crons):
         if not isinstance(cron, str):
             continue
         if cron in kept:
             hint = "Cloudflare refuses the whole list (code 10100); here it runs once"
-            sections.active.report.warning(limits.duplicate_cron(cron), (*chosen.path, "crons", i), hint)
+            report.warning(limits.duplicate_cron(cron), (*path, i), hint, stops_deploy=True)
         else:
-            kept.append(cron)
+            kept[cron] = i
+    places = list(kept.values())
+    for bad in refused(tuple(kept)) if refused is not None and kept else ():
+        place = (*path, places[bad.index])
+        report.warning(bad.text, place, bad.hint, excerpt=bad.excerpt, stops_deploy=True)
     return tuple(kept)
 
 
@@ -134,10 +151,7 @@ def _check_triggers(section: Section) -> None:
         return
     report = section.report
     if not isinstance(found.value, dict):
-        crons_alone = report.setting("crons", ["0 * * * *"])
-        hint = (
-            f"write [triggers] and {crons_alone}" if report.source.is_toml else f'write "triggers": {{{crons_alone}}}'
-        )
+        hint = f"write {snippets.crons(report.source.path, '0 * * * *')}"
         report.error(limits.wrong_type("triggers", "object", found.value), found.path, hint)
         return
     report.unexpected("triggers", found.path, found.value, keys.TRIGGERS)

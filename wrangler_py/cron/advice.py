@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal
 
 from wrangler_py.config.limits_and_texts import duplicate_cron
@@ -79,6 +80,22 @@ def accept(sources: Iterable[str], dialect: Dialect = "intended") -> tuple[list[
         else:
             accepted[expression.compiled] = expression
     return list(accepted.values()), problems
+
+
+def nearest(source: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was most likely meant by an expression that is not among them: one of the same meaning,
+    else one that is written much like it."""
+    compiled = _compiled(source)
+    known = list(known)
+    same = (one for one in known if compiled is not None and _compiled(one) == compiled)
+    return next(same, None) or next(iter(get_close_matches(source[:80], known, n=1)), None)
+
+
+def _compiled(source: str) -> object | None:
+    try:
+        return parse(source).compiled
+    except CronSyntaxError:
+        return None
 
 
 def advise(expression: CronExpression) -> list[Advice]:

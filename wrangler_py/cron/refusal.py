@@ -261,17 +261,19 @@ def _fix_number(rule: FieldRule, field: str, token: str, before: str, whole: _Wr
 
 def pretty(error: CronSyntaxError) -> str:
     """Several lines: production's message with its code, the expression, a caret line with the rule, and the fix."""
-    before = _shown(error.expression[: error.start])
-    marked = _shown(error.expression[error.start : error.end])
-    where = f"{error.field}: " if error.field else ""
-    lines = [
-        f"{_shown(str(error))} [code: {error.code}]",
-        f"  {_shown(error.expression)}".rstrip(),
-        f"  {' ' * _width(before)}{'^' * max(_width(marked), 1)} {where}{error.rule}",
-    ]
+    lines = [f"{_shown(str(error))} [code: {error.code}]", *(f"  {line}" for line in marked(error).split("\n"))]
     if error.fix:
         lines.append(f"  {error.fix}")
     return "\n".join(lines)
+
+
+def marked(error: CronSyntaxError) -> str:
+    """Two lines: the expression, and a caret under the part at fault with the rule."""
+    before = _shown(error.expression[: error.start])
+    wrong = _shown(error.expression[error.start : error.end])
+    where = f"{error.field}: " if error.field else ""
+    carets = "^" * max(_width(wrong), 1)
+    return f"{_shown(error.expression).rstrip()}\n{' ' * _width(before)}{carets} {where}{error.rule}"
 
 
 def _shown(text: str) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from wrangler_py.config import snippets
 from wrangler_py.config.model import SessionConfig
 from wrangler_py.events.log import Event
 from wrangler_py.queues import tables
@@ -56,11 +58,11 @@ class Failure:
 # What there is to say ----------------------------------------------------------------------------------------------
 
 
-def unconsumed(record: QueueRecord) -> Advice:
-    """Messages that nobody takes."""
+def unconsumed(record: QueueRecord, file: Path | None) -> Advice:
+    """Messages that nobody takes. `file`: the config, for its syntax."""
     text = (
         f'Queue "{record.name}" holds {_messages(record.backlog_count)}, and no Worker consumes it. They are kept for '
-        f'{_kept(record)}; add a [[queues.consumers]] with queue = "{record.name}" to handle them.'
+        f"{_kept(record)}; to handle them, add {snippets.entry(file, 'queues.consumers', queue=record.name)}."
     )
     return Advice("unconsumed", record.name, text)
 
@@ -70,7 +72,7 @@ def dead_letters_unconsumed(name: str, sources: Sequence[str], record: QueueReco
     held = f" It holds {_messages(record.backlog_count)}." if record is not None and record.backlog_count else ""
     of = ", ".join(f'"{source}"' for source in sources)
     text = (
-        f'Nothing consumes "{name}", the dead letter queue of {of}: what lands there is deleted after {kept}.{held} '
+        f'Nothing consumes "{name}", the dead letter queue of {of}: what lands there is kept for {kept}, then deleted.{held} '
         f"`wpy queues peek {name}` shows it, `wpy queues redrive {name} --all` sends it back."
     )
     return Advice("dead_letters_unconsumed", name, text)
@@ -175,7 +177,7 @@ class Adviser:
         for consumer in consumers:
             if consumer.dead_letter_queue:
                 sources.setdefault(consumer.dead_letter_queue, []).append(consumer.queue)
-        yield from self._of_backlogs(records.values(), consumed, taken, sources.keys())
+        yield from self._of_backlogs(records.values(), consumed, taken, sources.keys(), config.workers[0].path)
         for name, of in sources.items():
             if name not in taken and name in records:
                 yield dead_letters_unconsumed(name, of, records[name], _kept(records[name]))
@@ -185,13 +187,18 @@ class Adviser:
                 yield advice
 
     def _of_backlogs(
-        self, records: Iterable[QueueRecord], consumed: Collection[str], taken: Collection[str], dead: Collection[str]
+        self,
+        records: Iterable[QueueRecord],
+        consumed: Collection[str],
+        taken: Collection[str],
+        dead: Collection[str],
+        file: Path | None,
     ) -> Iterable[Advice]:
         for record in records:
             if record.name in consumed and tables.is_pulled(self._store, record.id):
                 yield pulled(record.name)
             elif record.backlog_count and record.name not in taken and record.name not in dead:
-                yield unconsumed(record)
+                yield unconsumed(record, file)
 
     #: The events that `on_event` watches.
     kinds = frozenset({*_SETTLED, "batch.finished"})

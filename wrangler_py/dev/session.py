@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
-from wrangler_py.clock import SessionClock, SystemClock, utc_today
+from wrangler_py.clock import SessionClock, SystemClock
 from wrangler_py.config.limits_and_texts import JAVASCRIPT_SUFFIXES, PYTHON_SUFFIXES
-from wrangler_py.config.load import load_session
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.advice import Adviser
@@ -32,6 +31,7 @@ from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.dashboard_api.door import ROOT as DASHBOARD
 from wrangler_py.server.guard import LOCAL_HOSTS
 from wrangler_py.server.http import HttpServer
+from wrangler_py.session.config import read_session
 from wrangler_py.session.emulator import Emulator, EmulatorOptions
 from wrangler_py.session.errors import StartError
 from wrangler_py.session.hosted_workers import HostedWorker
@@ -46,13 +46,8 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 def read_config(options: DevOptions) -> SessionConfig:
     """The session's config. Raises ConfigError."""
-    return load_session(
-        options.configs,
-        cwd=options.cwd,
-        script=options.script,
-        env=options.env,
-        var_overrides=options.vars,
-        today=utc_today(),
+    return read_session(
+        options.configs, cwd=options.cwd, script=options.script, env=options.env, var_overrides=options.vars
     )
 
 

@@ -143,8 +143,8 @@ class Terminal:
 
     def _unconsumed(self, e: dict[str, Any]) -> None:
         self.warn(
-            f'Queue "{e["queue"]}" has messages and no consumer in any session on this state. They are kept; '
-            "add the queue to `queues.consumers` of a Worker to have them handled."
+            f'Queue "{e["queue"]}" has messages and no consumer in any session on this state. They are kept until '
+            "their retention ends; add the queue to `queues.consumers` of a Worker to have them handled."
         )
 
     def _queue_created(self, e: dict[str, Any]) -> None:
@@ -250,7 +250,7 @@ class Terminal:
         self.info(f"{self.style('CRON', 'bold')} resumed")
 
     def _cron_none(self, e: dict[str, Any]) -> None:
-        self.info('No cron to run. The config has none under [triggers]: crons = ["*/5 * * * *"]')
+        self.info('No cron to run. The config has none in triggers.crons, such as "*/5 * * * *"')
 
     def _cron_skipped(self, e: dict[str, Any]) -> None:
         self.info(self.style(f"CRON {e['cron']} skipped ({e['reason']})", "dim"))
@@ -258,11 +258,6 @@ class Terminal:
     def _cron_missed(self, e: dict[str, Any]) -> None:
         what = "skipped" if e["skipped"] else "fired now"
         self.warn(f"Missed {e['count']} run(s) of cron {e['cron']} while the machine slept or wpy stood still; {what}")
-
-    def _cron_rejected(self, e: dict[str, Any]) -> None:
-        check = f"wpy cron check {shlex.quote(e['cron'])}"
-        self.warn(f'A cron of worker "{e["worker"]}" will not fire, as production refuses it: {e["error"]}')
-        self.line(f"  `{check}` says what is wrong with it.")
 
 
 def _printable(text: str) -> str:
@@ -281,7 +276,6 @@ _PRINTERS: dict[str, _Printer] = {
     **LINES,
     "cron.finished": Terminal._cron,
     "cron.missed": Terminal._cron_missed,
-    "cron.rejected": Terminal._cron_rejected,
     "cron.paused": Terminal._cron_paused,
     "cron.resumed": Terminal._cron_resumed,
     "cron.skipped": Terminal._cron_skipped,

@@ -18,6 +18,7 @@ State = Literal["ready", "delayed", "in_flight"]
 
 _COLUMNS = (
     "seq, id, created_ms, attempts, content_type, body, entered_ms, visible_ms, owner, source, delay_seconds, died_in, "
+    "died_after, "
     "(SELECT max(until_ms) FROM lease WHERE lease.seq = message.seq AND state = 'open')"
 )
 _IN_FLIGHT = f"""
@@ -50,6 +51,8 @@ class StoredMessage:
     delay_seconds: int | None
     #: The queue whose dead letter it is.
     died_in: str | None
+    #: How often it was delivered there; None: no dead letter, or one of a time before that was kept.
+    died_after: int | None
     #: It has outlived the queue's retention, and is deleted as soon as somebody looks after the queue.
     expired: bool
 
@@ -81,7 +84,7 @@ def find(store: Store, message_id: str, now_ms: int) -> tuple[QueueRecord, Store
 
 def _stored(row: Sequence[Any], record: QueueRecord, now_ms: int) -> StoredMessage:
     seq, message_id, created_ms, attempts, content_type, body, *rest = row
-    entered_ms, visible_ms, owner, source, delay_seconds, died_in, lease_end_ms = rest
+    entered_ms, visible_ms, owner, source, delay_seconds, died_in, died_after, lease_end_ms = rest
     state: State = "in_flight" if owner else "ready" if visible_ms <= now_ms else "delayed"
     return StoredMessage(
         Message(seq, message_id.hex(), created_ms, attempts, _CONTENT_TYPES[content_type], body),
@@ -92,5 +95,6 @@ def _stored(row: Sequence[Any], record: QueueRecord, now_ms: int) -> StoredMessa
         _SOURCES[source],
         delay_seconds,
         died_in,
+        died_after,
         expired=not owner and entered_ms < now_ms - record.message_retention_period * 1000,
     )

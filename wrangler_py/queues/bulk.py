@@ -32,15 +32,18 @@ MOST = 100_000
 _SEND = 100
 
 _HASTEN = "UPDATE message SET visible_ms = :now WHERE seq = :seq AND owner = 0 AND visible_ms > :now"
-_COLUMNS = "seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, attempts, source, delay_seconds, died_in, body"
+_COLUMNS = (
+    "seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, attempts, source, delay_seconds, died_in, "
+    "died_after, body"
+)
 _TAKE = f"SELECT {_COLUMNS} FROM message WHERE seq = ? AND owner = 0"
 _DELETE = "DELETE FROM message WHERE seq = ?"
 _PUT_BACK = f"""
-    INSERT INTO message ({_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+    INSERT INTO message ({_COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
     WHERE EXISTS (SELECT 1 FROM queue WHERE id = ?2) AND NOT EXISTS (SELECT 1 FROM message WHERE seq = ?1)
 """
 _MOVE = """
-    UPDATE message SET queue_id = ?, attempts = 0, entered_ms = ?, visible_ms = ?, died_in = NULL
+    UPDATE message SET queue_id = ?, attempts = 0, entered_ms = ?, visible_ms = ?, died_in = NULL, died_after = NULL
     WHERE seq = ? AND owner = 0 RETURNING length(body)
 """
 #: Leases of deliveries in the dead letter queue settle nothing any more.

@@ -30,7 +30,7 @@ _BY_ID = f"SELECT {_COLUMNS} FROM message WHERE id = ? AND queue_id = ? AND owne
 _IN_FLIGHT = "SELECT count(*) FROM message INDEXED BY message_leased WHERE owner <> 0 AND queue_id = ?"
 _IS_IN_FLIGHT = "SELECT 1 FROM message WHERE id = ? AND queue_id = ? AND owner <> 0"
 _MOVE = """
-    UPDATE message SET queue_id = ?, attempts = 0, entered_ms = ?, visible_ms = ?, died_in = NULL
+    UPDATE message SET queue_id = ?, attempts = 0, entered_ms = ?, visible_ms = ?, died_in = NULL, died_after = NULL
     WHERE seq = ? AND queue_id = ? AND owner = 0 RETURNING length(body)
 """
 #: Leases of deliveries in the dead letter queue settle nothing any more.

@@ -57,7 +57,7 @@ _RETRY = "UPDATE message SET owner = 0, visible_ms = ? WHERE seq = ? AND owner =
 _RELEASE = "UPDATE message SET owner = 0 WHERE seq = ? AND owner = ?"
 _UNCLAIM = "UPDATE message SET owner = 0, attempts = attempts - 1 WHERE seq = ? AND owner = ?"
 _MOVE = """
-    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, entered_ms = ?, visible_ms = ?,
+    UPDATE message SET queue_id = ?, owner = 0, attempts = 0, died_after = attempts, entered_ms = ?, visible_ms = ?,
         died_in = (SELECT name FROM queue WHERE id = ?)
     WHERE seq = ? AND owner = ?
 """

@@ -164,6 +164,10 @@ MIGRATIONS: tuple[str, ...] = (
         stored INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    # 7: how often a dead letter was delivered in the queue that it died in.
+    """
+    ALTER TABLE message ADD COLUMN died_after INTEGER;
+    """,
 )
 
 VERSION = len(MIGRATIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,6 +31,16 @@ class CronRun:
     error: str | None
     #: "clock", "manual", "catch-up", ...
     trigger: str
+
+
+def unknown_cron(cron: str, known: Sequence[str]) -> str:
+    """What stands behind the name of who has no such cron: which one may have been meant, and those that there are."""
+    from wrangler_py.cron.advice import nearest
+
+    meant = nearest(cron, known)
+    near = f' Did you mean "{meant}"?' if meant is not None else ""
+    have = ", ".join(f'"{one}"' for one in known) or "none"
+    return f'has no cron "{cron}" in its config.{near} It has: {have}.'
 
 
 class Crons:
@@ -73,8 +83,7 @@ class Crons:
 
     def __getitem__(self, cron: str) -> CronHandle:
         if cron not in self.expressions():
-            have = ", ".join(f'"{one}"' for one in self.expressions()) or "none"
-            raise KitError(f'{self._wpy.name}: the project has no cron "{cron}". It has: {have}.')
+            raise KitError(f"{self._wpy.name}: the project {unknown_cron(cron, self.expressions())}")
         return CronHandle(self._wpy, self, cron)
 
     async def trigger(self, cron: str | None = None, scheduled_time: Moment | None = None) -> ScheduledResult:

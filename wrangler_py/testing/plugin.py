@@ -101,12 +101,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _prepare(project: Project, item: pytest.Item) -> None:
     from wrangler_py.config.model import ConfigError
-    from wrangler_py.config.problems import format_problems
+    from wrangler_py.config.problems import format_problems, headline
 
     try:
         project.prepare()
     except ConfigError as error:
-        pytest.fail(format_problems(error.problems, color=False), pytrace=False)
+        # The first line is all that pytest's summary shows.
+        text = f"{headline(error.problems)}\n\n{format_problems(error.problems, color=False)}"
+        pytest.fail(text, pytrace=False)
 
 
 # Fixtures ------------------------------------------------------------------------------------------------------------

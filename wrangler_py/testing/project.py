@@ -110,10 +110,9 @@ class Project:
         """The config, read once for each environment. Raises ConfigError."""
         key = (env, script)
         if key not in self._sessions:
-            from wrangler_py.clock import utc_today
-            from wrangler_py.config.load import load_session
+            from wrangler_py.session.config import read_session
 
-            self._sessions[key] = load_session(self.configs, cwd=self.root, env=env, script=script, today=utc_today())
+            self._sessions[key] = read_session(self.configs, cwd=self.root, env=env, script=script)
         return self._sessions[key]
 
     @property

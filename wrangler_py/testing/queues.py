@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wrangler_py.config import snippets
 from wrangler_py.config.model import Consumer
 from wrangler_py.queues import browse, history, tables
 from wrangler_py.queues.message import Batch, BatchOutcome, Message, OutgoingMessage, QueueMetrics
@@ -352,9 +353,10 @@ class QueueHandle:
         await self._wpy.start()
         consumer = self._wpy.emulator.workers.consumer(self.name)
         if consumer is None:
+            file = self._wpy.config.workers[0].path
             raise KitError(
-                f'Nobody consumes queue "{self.name}": add a [[queues.consumers]] with queue = "{self.name}", or read it '
-                "with messages() or pull()."
+                f'Nobody consumes queue "{self.name}": add {snippets.entry(file, "queues.consumers", queue=self.name)}, '
+                "or read it with messages() or pull()."
             )
         if consumer.in_flight == 0 and not self._news():
             consumer.start_now()

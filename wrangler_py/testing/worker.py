@@ -11,6 +11,7 @@ from wrangler_py.config.model import Consumer, WorkerConfig
 from wrangler_py.queues.message import Batch, Message, QueueMetrics
 from wrangler_py.runtime.base import FetchRequest, WorkerError
 from wrangler_py.testing.batches import TestBatch
+from wrangler_py.testing.crons import unknown_cron
 from wrangler_py.testing.errors import KitError
 from wrangler_py.testing.results import QueueResult, ScheduledResult, TestResponse, queue_result
 from wrangler_py.testing.values import Moment, moment_ms
@@ -108,14 +109,22 @@ class WorkerHandle:
         self._wpy.raise_troubles()
         return result
 
-    async def scheduled(self, cron: str | None = None, scheduled_time: Moment | None = None) -> ScheduledResult:
-        """Call `scheduled()`. `cron`: the worker's only one when left out; it needs not be in the config."""
+    async def scheduled(
+        self, cron: str | None = None, scheduled_time: Moment | None = None, *, any_cron: bool = False
+    ) -> ScheduledResult:
+        """Call `scheduled()`. `cron`: the worker's only one when left out; with `any_cron` it need not be in the config.
+        Raises KitError for one that is not."""
         crons = self.config.crons
         if cron is None:
             if len(crons) != 1:
                 have = ", ".join(crons) or "none"
                 raise KitError(f'Which cron? {self.name} has {have}. Write worker.scheduled("* * * * *").')
             cron = crons[0]
+        elif cron not in crons and not any_cron:
+            raise KitError(
+                f"{self.name} {unknown_cron(cron, crons)} To call the handler with it all the same: "
+                f'worker.scheduled("{cron}", any_cron=True).'
+            )
         at_ms = self._wpy.session_clock.now_ms() if scheduled_time is None else moment_ms(scheduled_time)
         runtime = await self._wpy.runtime(self.name)
         call = self._wpy.calls.open()

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from wrangler_py.runtime.inprocess import user_time
-from wrangler_py.runtime.worker import loader, outcome, texts
+from wrangler_py.runtime.worker import loader, outcome
 
 _PLAIN = (dict, list, set)
 
@@ -124,8 +124,7 @@ class UserModules:
         except BaseException as error:
             if present is None:
                 sys.modules.pop(name, None)
-            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "src":
-                error.add_note(texts.SRC_PREFIX)
+            loader.explain_import(error)
             raise
         return module
 

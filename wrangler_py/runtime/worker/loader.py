@@ -118,14 +118,29 @@ def _set_path(folder: str, vendored: str) -> None:
 
 
 def explain_import(error: BaseException) -> None:
-    """Add a note to an ImportError whose reason is a package in python_modules that is compiled for Pyodide."""
-    if not isinstance(error, ImportError) or not _vendored:
+    """Add a note to an ImportError whose reason is known: `src.` before the name, a package that is not installed, one in
+    python_modules that is compiled for Pyodide."""
+    if not isinstance(error, ImportError):
         return
-    from . import parity
+    note = None
+    if _vendored:
+        from . import parity
 
-    note = parity.emscripten_note(error, _vendored)
+        note = parity.emscripten_note(error, _vendored)
+    if note is None and isinstance(error, ModuleNotFoundError):
+        note = _missing_note(error.name or "")
     if note is not None and note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+def _missing_note(name: str) -> str | None:
+    if name.partition(".")[0] == "src":
+        return texts.SRC_PREFIX
+    if not name or "." in name or name in sys.stdlib_module_names or name in _OWN:
+        return None
+    listed = os.path.isfile(outcome.in_project("requirements.txt"))  # noqa: PTH113
+    also = "" if not listed else " (or `-m pip install -r requirements.txt`)"
+    return texts.NOT_INSTALLED.format(name=name, python=sys.executable, also=also)
 
 
 def _import_main(name: str, main: str) -> ModuleType:
@@ -142,8 +157,6 @@ def _import_main(name: str, main: str) -> ModuleType:
             sys.modules.pop(name, None)
         else:
             sys.modules[name] = before
-        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "src":
-            error.add_note(texts.SRC_PREFIX)
         explain_import(error)
         raise
     return sys.modules.get(name, module)

@@ -40,6 +40,11 @@ def configure(root: str, main_folder: str) -> None:
     _sites.clear()
 
 
+def in_project(name: str) -> str:
+    """The path of a file in the project's folder."""
+    return _root + name
+
+
 def is_users(filename: str) -> bool:
     """Whether a file is part of the user's own project."""
     known = _user_files.get(filename)

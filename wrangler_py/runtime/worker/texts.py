@@ -28,6 +28,12 @@ SRC_PREFIX = (
     "If your main module is inside the 'src' directory then your import statement shouldn't include a 'src.' prefix"
 )
 
+#: wpy's own.
+NOT_INSTALLED = (
+    "{name} is not installed where this Worker runs. If it is a package: {python} -m pip install {name}{also}. To deploy, "
+    "list it under [project] dependencies in pyproject.toml, too."
+)
+
 # --- queue consumers (workerd, src/workerd/api/queue.c++) -------------------------------------------------------------
 
 IGNORED_ON_MESSAGE = (

@@ -137,7 +137,10 @@ def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append({"level": "error", "text": text, "queue": None})
     for queue in queues:
         if queue["backlog"] and queue["consumer"] is None and not queue["deadLettersOf"]:
-            text = f'Queue "{queue["name"]}" has {queue["backlog"]} messages and no consumer in any session. They are kept.'
+            text = (
+                f'Queue "{queue["name"]}" has {queue["backlog"]} messages and no consumer in any session. They are kept '
+                "until their retention ends."
+            )
             found.append({"level": "warn", "text": text, "queue": queue["name"]})
         if queue["paused"] and queue["backlog"]:
             text = f'Queue "{queue["name"]}" is paused; {queue["backlog"]} messages wait.'

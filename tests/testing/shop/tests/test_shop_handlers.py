@@ -63,6 +63,11 @@ async def test_scheduled_shows_no_retry(wpy):
     result = await wpy.worker.scheduled("*/30 * * * *", "2026-02-03T04:30:00Z")
     assert (result.outcome, result.no_retry) == ("ok", False)
     assert ledger.notes[-1] == "*/30 * * * * for 03 04:30"
+    with pytest.raises(
+        KitError, match=r'no cron "\*/3 \* \* \* \*" in its config\. Did you mean "\*/30 \* \* \* \*"\?'
+    ):
+        await wpy.worker.scheduled("*/3 * * * *")
+    assert (await wpy.worker.scheduled("*/3 * * * *", any_cron=True)).outcome == "ok"
 
 
 async def test_an_exception_of_fetch_reaches_the_test(wpy):
