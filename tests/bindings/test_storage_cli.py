@@ -196,3 +196,37 @@ def test_a_state_that_cannot_be_used(project: Project):
     project.write(".wpy/state/kv", "a file")
     text = refused(project.wpy("kv", "key", "put", "a", "1", "--binding", "KV"))
     assert "kv" in text and "cannot be used" in text
+
+
+def test_create_prints_what_the_config_needs_and_delete_empties(project: Project):
+    wpy = project.wpy
+    made = wpy("kv", "namespace", "create", "my cache")
+    found = re.search(r'\[\[kv_namespaces\]\]\nbinding = "my_cache"\nid = "[0-9a-f]{32}"\n', made.out)
+    assert found and "wrangler kv namespace create my cache" in made.err
+    base = (project.folder / "wrangler.toml").read_text()
+    entry = wpy("d1", "create", "orders", "--binding", "ORDERS", "--env", "", "--json").json
+    assert (entry["binding"], entry["database_name"], len(entry["database_id"])) == ("ORDERS", "orders", 36)
+    assert refused(wpy("d1", "create", "app")).startswith("A database with that name already exists")
+    bucket = wpy("r2", "bucket", "create", "my-pictures").out
+    assert '[[r2_buckets]]\nbinding = "my_pictures"\nbucket_name = "my-pictures"\n' in bucket
+    assert "is invalid. Bucket names must begin" in refused(wpy("r2", "bucket", "create", "Bad_Name"))
+    assert "[code: 10004]" in refused(wpy("r2", "bucket", "create", "files"))
+    assert not project.state.exists() and (project.folder / "wrangler.toml").read_text() == base
+
+    wpy("kv", "key", "put", "a", "1", "--binding", "KV")
+    assert (
+        wpy("kv", "namespace", "delete", "--binding", "KV", "-y").out
+        == 'Deleted KV namespace binding: "KV" (id: "KV").\n'
+    )
+    assert wpy("kv", "key", "list", "--binding", "KV").json == []
+    assert "held nothing" in wpy("kv", "namespace", "delete", "--namespace-id", "KV").out
+    wpy("d1", "execute", "app", "--command", "CREATE TABLE t (a)")
+    assert wpy("d1", "delete", "DB", "-y").out == "Deleted 'app' successfully.\n"
+    assert wpy("d1", "info", "app", "--json").json["num_tables"] == 0
+    (project.folder / "x").write_text("x")
+    wpy("r2", "object", "put", "files/x", "--file", "x")
+    assert "not empty" in refused(wpy("r2", "bucket", "delete", "files"))
+    wpy("r2", "object", "delete", "files/x")
+    assert wpy("r2", "bucket", "delete", "BUCKET").out == "Deleted bucket 'files'.\n"
+    with project.server():
+        assert "session runs on" in refused(wpy("d1", "delete", "DB", "-y"))

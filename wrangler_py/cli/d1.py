@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
+from wrangler_py.cli import storage_resources as resources
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import FAILED, CommandError, hint, plural, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
@@ -219,6 +220,51 @@ def list_databases(
             table(header, [[str(one[key]) for key in _DESCRIBED] for one in found])
         else:
             result('No databases: the config has no "d1_databases".')
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new database.")],
+    binding: resources.NewBindingOption = None,
+    location: resources.LocationOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Print what the config needs for a new database."""
+    from wrangler_py.cli.queues_texts import binding_name
+
+    with common.told():
+        project = common.project_of(config, env, persist_to)
+        if any(d1.database_name == name for worker in project.workers for d1 in worker.d1_databases):
+            raise CommandError(f"A database with that name already exists: '{printable(name)}' stands in the config.")
+        entry = {
+            "binding": binding or binding_name(name),
+            "database_name": name,
+            "database_id": resources.new_database_id(),
+        }
+        resources.created(project, "d1_databases", entry, "D1 Database", f"d1 create {name}", as_json=as_json)
+
+
+@app.command()
+def delete(
+    database: DatabaseArgument,
+    skip_confirmation: resources.SkipOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Delete a database's tables, all of them."""
+    from wrangler_py.bindings.files import d1_path
+
+    with common.told():
+        project = common.project_of(config, env, persist_to)
+        _, d1 = chosen(project, database)
+        resources.confirmed(f"About to delete DB '{d1.database_name}'. Ok to proceed?", skip=skip_confirmation)
+        there = resources.delete_files(project, d1_path(project.folder, d1.database_id))
+        name = printable(d1.database_name)
+        result(f"Deleted '{name}' successfully." if there else f"'{name}' held nothing.")
 
 
 _DESCRIBED = ("name", "binding", "uuid", "num_tables", "database_size", "worker")

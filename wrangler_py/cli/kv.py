@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
+from wrangler_py.cli import storage_resources as resources
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
@@ -306,6 +307,48 @@ def list_namespaces(
                     {"id": kv.id, "title": kv.binding, "binding": kv.binding, "worker": worker.name, "keys": count}
                 )
         result_json(listed)
+
+
+@namespaces.command("create")
+def create_namespace(
+    namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="The name of the new namespace.")],
+    binding: resources.NewBindingOption = None,
+    as_json: JsonOption = False,
+    preview: PreviewOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Print what the config needs for a new namespace."""
+    from wrangler_py.cli.queues_texts import binding_name
+
+    with common.told():
+        project = common.project_of(config, env, persist_to)
+        entry = {"binding": binding or binding_name(namespace), "id": resources.new_namespace_id()}
+        resources.created(
+            project, "kv_namespaces", entry, "KV Namespace", f"kv namespace create {namespace}", as_json=as_json
+        )
+
+
+@namespaces.command("delete")
+def delete_namespace(
+    binding: BindingOption = None,
+    namespace_id: NamespaceOption = None,
+    skip_confirmation: resources.SkipOption = False,
+    preview: PreviewOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Delete a namespace's keys, all of them."""
+    from wrangler_py.bindings.files import kv_path
+
+    with common.told():
+        project = common.project_of(config, env, persist_to)
+        namespace, shown = _chosen(project, binding, namespace_id)
+        resources.confirmed(f"Are you sure you want to delete KV namespace {shown}?", skip=skip_confirmation)
+        there = resources.delete_files(project, kv_path(project.folder, namespace))
+        result(f"Deleted KV namespace {shown}." if there else f"KV namespace {shown} held nothing.")
 
 
 # Input ----------------------------------------------------------------------------------------------------------------

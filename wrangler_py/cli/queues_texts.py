@@ -172,13 +172,14 @@ def _snippet(kind: str, entry: dict[str, str], config_file: Path | None, environ
         import tomli_w
 
         # tomli_w alone would open a [queues] table, which a file may hold only once: the second snippet would break it.
-        section = f"env.{_toml_key(environment)}.queues" if environment else "queues"
+        section = f"env.{toml_key(environment)}.queues" if environment else "queues"
         return f"[[{section}.{kind}]]\n{tomli_w.dumps(entry)}".rstrip()
     value: dict[str, Any] = {"queues": {kind: [entry]}}
     return json.dumps({"env": {environment: value}} if environment else value, indent=2, ensure_ascii=False)
 
 
-def _toml_key(name: str) -> str:
+def toml_key(name: str) -> str:
+    """A name as TOML has it in the head of a table, in quotes where it needs them."""
     import tomli_w
 
     return tomli_w.dumps({name: 0}).rsplit(" = ", 1)[0]

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import storage_common as common
+from wrangler_py.cli import storage_resources as resources
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
 from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
@@ -324,3 +325,56 @@ def list_buckets(
             )
         else:
             result('No buckets: the config has no "r2_buckets".')
+
+
+@buckets.command("create")
+def create_bucket(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new bucket.")],
+    binding: resources.NewBindingOption = None,
+    location: resources.LocationOption = None,
+    jurisdiction: JurisdictionOption = None,
+    storage_class: Annotated[str | None, typer.Option("--storage-class", "-s", help="Accepted; not kept.")] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Print what the config needs for a new bucket."""
+    from wrangler_py.cli.queues_texts import binding_name
+    from wrangler_py.config.limits_and_texts import BUCKET_NAME, BUCKET_NAMES
+
+    with common.told():
+        if BUCKET_NAME.fullmatch(name) is None:
+            raise CommandError(f'The bucket name "{printable(name)}" is invalid. {BUCKET_NAMES}')
+        project = common.project_of(config, env, persist_to)
+        if any(r2.bucket_name == name for worker in project.workers for r2 in worker.r2_buckets):
+            raise CommandError(
+                f"The bucket you tried to create already exists: '{name}' stands in the config. [code: 10004]"
+            )
+        entry = {"binding": binding or binding_name(name), "bucket_name": name}
+        resources.created(project, "r2_buckets", entry, "R2 Bucket", f"r2 bucket create {name}", as_json=as_json)
+
+
+@buckets.command("delete")
+def delete_bucket(
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="The name or binding of the bucket.")],
+    jurisdiction: JurisdictionOption = None,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+) -> None:
+    """Delete a bucket that is empty."""
+    from wrangler_py.bindings.files import r2_path
+
+    with common.told():
+        project = common.project_of(config, env, persist_to)
+        name = _bucket(project, bucket)
+        with _opened(project, name, "delete", to_read=True) as store:
+            count = 0 if store is None else store.totals()[0]
+        if count:
+            raise CommandError(
+                f"The bucket you tried to delete is not empty: '{name}' has {count:,} objects. [code: 10008]\n"
+                "Delete them first: wpy r2 object delete " + name + "/KEY"
+            )
+        resources.delete_files(project, r2_path(project.folder, name))
+        result(f"Deleted bucket '{name}'.")

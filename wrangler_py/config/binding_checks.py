@@ -121,7 +121,6 @@ RULES = {
     ),
 }
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _WORKFLOW_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9-_]{0,63}")
 #: Workflows > Limits: steps of one instance, on the paid plan.
 _MAX_STEPS = 25_000
@@ -153,7 +152,7 @@ def check_entry(key: str, report: Report, entry: dict[str, Any], path: FieldPath
 def _more_of_bucket(report: Report, entry: dict[str, Any], path: FieldPath) -> None:
     for field in ("bucket_name", "preview_bucket_name"):
         name = entry.get(field)
-        if isinstance(name, str) and name and not _BUCKET_NAME.fullmatch(name):
+        if isinstance(name, str) and name and not limits.BUCKET_NAME.fullmatch(name):
             text = f"{dotted(path)}.{field}={js_stringify(name)} is invalid. {limits.BUCKET_NAMES}"
             report.error(text, (*path, field))
 

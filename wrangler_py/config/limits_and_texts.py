@@ -298,6 +298,7 @@ def not_one_of(field: str, choices: tuple[str, ...], value: Any) -> str:
     return f'Expected "{field}" field to be one of {js_stringify(choices)} but got {js_stringify(value)}.'
 
 
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 BUCKET_NAMES = (
     "Bucket names must begin and end with an alphanumeric character, only contain lowercase letters, numbers, "
     "and hyphens, and be between 3 and 63 characters long."
