@@ -10,6 +10,9 @@ import { href } from "./router.js";
  * @property {string} title @property {string} [note] @property {string} [to] an address
  */
 
+/** What the kinds of faults are called. */
+export const FAULTS = { fail: "fail batches", slow: "slow down batches", duplicate: "lose acknowledgements" };
+
 /** @param {any} e an event of the API @returns {Line | null} null for what the timeline leaves out */
 export function describe(e) {
   const d = e.data ?? {};
@@ -51,6 +54,10 @@ export function describe(e) {
       return { lane: queue, shape: "queues", tone: "quiet", title: "queue created" };
     case "queue.unconsumed":
       return { lane: queue, shape: "warn", tone: "warn", title: "nobody consumes this queue" };
+    case "fault.added":
+      return { lane: queue, shape: "warn", tone: "warn", title: `fault set: ${FAULTS[d.fault] ?? d.fault}`, note: d.percent < 100 ? `${d.percent} %` : "", to: href(["faults"]) };
+    case "fault.removed":
+      return { lane: queue, shape: "other", tone: "quiet", title: `fault taken away: ${FAULTS[d.fault] ?? d.fault}`, note: `struck ${count(d.struck)}×`, to: href(["faults"]) };
     case "cron.fired":
       return null;
     case "cron.finished":

@@ -12,6 +12,7 @@ export const SCREENS = [
   { id: "alarms", label: "Alarms", icon: "alarms", key: "a", parts: ["alarms"] },
   { id: "traces", label: "Traces", icon: "traces", key: "t", parts: ["traces"], narrow: true },
   { id: "state", label: "State", icon: "state", key: "s", parts: ["state"] },
+  { id: "faults", label: "Faults", icon: "warn", key: "f", parts: ["faults"] },
   { id: "logs", label: "Logs", icon: "code", key: "l", parts: ["logs"] },
   { id: "limits", label: "Limits", icon: "limits", key: "i", parts: ["limits"] },
 ];
@@ -34,6 +35,7 @@ export const MODULES = {
   traces: () => import("./screens/traces.js"),
   trace: () => import("./screens/trace.js"),
   state: () => import("./screens/state.js"),
+  faults: () => import("./screens/faults.js"),
   logs: () => import("./screens/logs.js"),
   limits: () => import("./screens/limits.js"),
 };

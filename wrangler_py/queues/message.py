@@ -71,6 +71,8 @@ class BatchOutcome:
     retry_all: Retry | None = None
     explicit_acks: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
+    #: Ids of acknowledged messages whose acknowledgement is lost on purpose (queues/faults.py): they come again at once.
+    lost_acks: frozenset[str] = frozenset()
     #: The exception's last line, for the terminal and the record; the traceback went out as a log line.
     error: str | None = None
     #: For each message id (or "*" for a call on the batch): which call settled it, and where it stood,

@@ -27,6 +27,8 @@ from wrangler_py.queues.message import BatchOutcome, Message
 
 #: The outcome of an invocation that the session's end cut off [workerd].
 CANCELED = "canceled"
+#: The reason of a message that comes again although it was acknowledged: a fault on purpose (queues/faults.py).
+ACK_LOST = "ack lost"
 
 #: "release": given back as it was, the attempt counted. "unclaim": the same, for a message that was never delivered.
 Action = Literal["ack", "retry", "dead_letter", "drop", "release", "unclaim"]
@@ -83,6 +85,8 @@ def give_back(messages: Iterable[Message]) -> list[Settlement]:
 
 def _decide(message_id: str, outcome: BatchOutcome) -> tuple[bool, int | None, str, str | None]:
     """(retried, delay or None, reason, where) for one message."""
+    if message_id in outcome.lost_acks:
+        return True, 0, ACK_LOST, None
     batch_delay = outcome.retry_all.delay_seconds if outcome.retry_all else None
     if message_id in outcome.explicit_acks:
         return False, None, "ack()", _where(outcome, message_id)

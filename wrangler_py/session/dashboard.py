@@ -32,6 +32,7 @@ def dashboard_door(emulator: Emulator, url: str, control: ControlApi, calls: Map
             workers=emulator.workers,
             crons=emulator.crons,
             state=StateBrowser(store.path.parent, emulator.storage, lambda: emulator.config),
+            faults=emulator.faults,
             config=lambda: emulator.config,
             controls=calls,
             url=url,

@@ -26,6 +26,7 @@ from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
+from wrangler_py.queues.faults import QueueFaults
 from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.runtime.python.outbox import OutboxHome
@@ -147,7 +148,10 @@ class Emulator:
         self.workflows.configure(self.config)
         self.services.calls["step"] = self.workflows.asked
         self._open_bindings()
-        self.workers = WorkerSet(lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime))
+        self.faults = QueueFaults(events)
+        self.workers = WorkerSet(
+            lambda worker: HostedWorker(worker, self.broker, clock, events, self._make_runtime, self.faults)
+        )
         self.crons = SessionCrons(self.workers, clock, events, store, on=options.crons, catch_up=options.cron_catch_up)
         self.clockwork = Clockwork(
             clock, store, self.broker, self.workers, self.crons, events, self._worker_clocks, self._driven()

@@ -11,6 +11,7 @@ from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.events.log import EventLog
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.consumer import QueueConsumer
+from wrangler_py.queues.faults import QueueFaults
 from wrangler_py.runtime.base import LoadResult, Runtime
 from wrangler_py.session.runtimes import MakeRuntime
 
@@ -19,7 +20,13 @@ class HostedWorker:
     """One worker: its code, and the queues delivered to it."""
 
     def __init__(
-        self, config: WorkerConfig, broker: Broker, clock: Clock, events: EventLog, make_runtime: MakeRuntime
+        self,
+        config: WorkerConfig,
+        broker: Broker,
+        clock: Clock,
+        events: EventLog,
+        make_runtime: MakeRuntime,
+        faults: QueueFaults,
     ) -> None:
         self.config = config
         self._broker = broker
@@ -28,6 +35,7 @@ class HostedWorker:
         self._gate_open = False
         self.consumers: dict[str, QueueConsumer] = {}
         self.runtime = make_runtime(config, self._gate)
+        self._deliver = faults.around(self.runtime.queue, lambda queue: self.consumers[queue].settings)
         #: The user's source files that the last load imported.
         self.files: tuple[str, ...] = ()
         #: Why the code as it is on disk could not be loaded; the version before may go on serving.
@@ -100,7 +108,7 @@ class HostedWorker:
             if existing is not None:
                 existing.reconfigure(settings)
                 continue
-            consumer = QueueConsumer(settings, config.name, self.runtime.queue, self._broker, self._clock, self._events)
+            consumer = QueueConsumer(settings, config.name, self._deliver, self._broker, self._clock, self._events)
             self.consumers[settings.queue] = consumer
             consumer.start()
             if self._gate_open:

@@ -14,6 +14,7 @@ from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import (
     batches,
     crons,
+    faults,
     message_actions,
     messages,
     overview,
@@ -38,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     *crons.ROUTES,
     *record.ROUTES,
     *state.ROUTES,
+    *faults.ROUTES,
 )
 
 

@@ -29,6 +29,7 @@ _WHY = {
     "ackAll()": "acknowledged: batch.ackAll() was called{where}",
     "retryAll()": "batch.retryAll() was called{where}",
     "handler returned": "acknowledged: the handler returned, and no call had settled the message",
+    "ack lost": "its acknowledgement was lost, by a fault that somebody set in this session",
     "exception": "the handler raised, and no call had settled the message",
     "exceededWallTime": "the handler ran for too long, and its process was ended",
     "canceled": "the session or the worker's process ended while the handler ran",

@@ -14,6 +14,7 @@ from wrangler_py.events.recorder import Recorder
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.bulk import BulkChanges
 from wrangler_py.queues.consumer import QueueConsumer
+from wrangler_py.queues.faults import QueueFaults
 from wrangler_py.server.control import Call as ControlCall
 from wrangler_py.store.database import Store
 
@@ -113,6 +114,7 @@ class SessionView:
     workers: Workers
     crons: Crons
     state: StateRoom
+    faults: QueueFaults
     config: Callable[[], SessionConfig]
     #: What the control API can do, by "POST clock/advance".
     controls: Mapping[str, ControlCall]
