@@ -87,7 +87,8 @@ function ClockBox({ c, virtual }) {
       { label: `Show times in ${timeMode.get() === "utc" ? "local time" : "UTC"}`, icon: "now", run: () => timeMode.set(timeMode.get() === "utc" ? "local" : "utc") },
       { label: "Copy these as commands…", icon: "code", run: () => copyAs(document.querySelector(".strip .clock"), [{ label: "Next event", call: nextCall }, { label: "Advance 1 hour", call: advanceCall(3600) }, { label: c.frozen ? "Run on" : "Freeze", call: toggle }]) },
     ]);
-  const kind = c.moving ? "moving" : c.frozen ? "frozen" : virtual ? `${span(Math.abs(c.aheadMs))} ${c.aheadMs > 0 ? "ahead" : "behind"}` : "real";
+  const distance = span(Math.abs(c.aheadMs));
+  const kind = c.moving ? "moving" : c.frozen ? "frozen" : virtual ? html`<span class="in-full">${distance} ${c.aheadMs > 0 ? "ahead" : "behind"}</span><span class="in-short">${c.aheadMs > 0 ? "+" : "−"}${distance.split(" ").slice(0, 2).join(" ")}</span>` : "real";
   return html`<div class="clock" role="group" aria-label="Clock">
     <button type="button" class="item" onClick=${menu} aria-haspopup="menu" title="The session's clock. Press for all that moves it">
       <span class="time"><span class="date"><span class="year">${day(now()).slice(0, 5)}</span>${day(now()).slice(5)} </span>${clockTime(now())}<span class="date"> ${timeMode.get() === "utc" ? "UTC" : "local"}</span></span>
