@@ -17,9 +17,10 @@ export function Spark({ spark, width = 120, height = 26 }) {
   const total = { acked: sum(spark.acked), retried: sum(spark.retried), failed: sum(spark.failed) };
   const words = `Last ${span(spark.bucketMs * n)}: ${count(total.acked)} acked, ${count(total.retried)} retried, ${count(total.failed)} failed`;
   const bars = [];
+  let floor = ""; // what stands for buckets in which nothing happened, in one path
   for (let i = 0; i < n; i++) {
     let y = height;
-    if (!sums[i]) bars.push(html`<rect x=${i * step + 0.5} y=${height - 1.5} width=${step - 1} height="1.5" fill="var(--line-strong)" />`);
+    if (!sums[i]) floor += `M${i * step + 0.5} ${height - 0.75}h${step - 1}`;
     for (const [name, value] of /** @type {[string, number][]} */ ([["acked", spark.acked[i]], ["retrying", spark.retried[i]], ["dead", spark.failed[i]]])) {
       if (!value) continue;
       const h = Math.max(2, (value / max) * (height - 2));
@@ -27,7 +28,7 @@ export function Spark({ spark, width = 120, height = 26 }) {
       bars.push(html`<rect x=${i * step + 0.5} y=${Math.max(0, y)} width=${step - 1} height=${h} class=${"f-" + name} />`);
     }
   }
-  return html`<svg class="spark" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${words}><title>${words}</title>${bars}</svg>`;
+  return html`<svg class="spark" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${words}><title>${words}</title>${floor && html`<path d=${floor} stroke="var(--line-strong)" stroke-width="1.5" />`}${bars}</svg>`;
 }
 
 const sum = (/** @type {number[]} */ values) => values.reduce((a, b) => a + (b ?? 0), 0);

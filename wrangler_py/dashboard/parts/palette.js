@@ -1,5 +1,5 @@
 /** Ctrl-K: every screen, queue, cron and action by a few letters of its name. */
-import { html, cls, useMemo, useRef, useState, useLayoutEffect, Fragment } from "../ui.js";
+import { html, cls, useEffect, useMemo, useRef, useState, useLayoutEffect, Fragment } from "../ui.js";
 import { overview } from "../live.js";
 import { get } from "../api.js";
 import { href, navigate } from "../router.js";
@@ -20,9 +20,9 @@ function everything() {
   const o = overview.get();
   /** @type {ReturnType<typeof everything>} */
   const list = SCREENS.map((s) => ({ group: "Screens", label: s.label, icon: s.icon, hint: `g ${s.key}`, run: () => navigate(href(s.parts)) }));
-  const queues = (o?.queues ?? []).slice(0, 3000);
-  for (const q of queues) list.push({ group: "Queues", label: q.name, icon: "queues", hint: q.backlog ? `${q.backlog} waiting` : "", run: () => navigate(href(["queue", q.name])) });
-  for (const q of queues.slice(0, 200)) {
+  const queues = o?.queues ?? [];
+  list.push(...queues.map(asEntry));
+  for (const q of queues) {
     list.push({ group: "Actions", label: `Send to ${q.name}…`, icon: "send", run: () => openSend(q.name) });
     list.push({ group: "Actions", label: `${q.paused ? "Resume" : "Pause"} ${q.name}`, icon: q.paused ? "play" : "pause", run: () => setPaused(q.name, q.paused) });
   }
@@ -38,6 +38,22 @@ function everything() {
     { group: "Actions", label: "Keyboard", icon: "help", hint: "?", run: showHelp },
   );
   return list;
+}
+
+/** @param {any} q a queue */
+const asEntry = (q) => ({ group: "Queues", label: q.name, icon: "queues", hint: q.backlog ? `${q.backlog} waiting` : "", run: () => navigate(href(["queue", q.name])) });
+
+/** Queues whose names have these letters in them, where there are more than the overview tells of. @param {string} letters */
+function useMore(letters) {
+  const [more, setMore] = useState(/** @type {ReturnType<typeof everything>} */ ([]));
+  useEffect(() => {
+    const o = overview.get();
+    if (letters.length < 2 || !o || o.queuesTotal <= o.queues.length) return;
+    const abort = new AbortController();
+    const timer = setTimeout(() => get("queues", { q: letters, limit: 20 }, abort.signal).then((a) => setMore(a.queues.map(asEntry)), () => {}), 120);
+    return () => (clearTimeout(timer), abort.abort());
+  }, [letters]);
+  return more;
 }
 
 /** How well letters fit a name: lower is better, null is not at all. @param {string} text @param {string} letters */
@@ -63,9 +79,11 @@ function Palette() {
   const [at, setAt] = useState(0);
   const list = useRef(null);
   const letters = text.trim().toLowerCase();
+  const more = useMore(letters);
   const found = useMemo(() => {
     if (!letters) return [...all.filter((e) => e.group === "Screens"), ...all.filter((e) => e.group === "Queues").slice(0, 5), ...all.filter((e) => e.group === "Actions").slice(-8)];
-    const some = all.map((e) => ({ e, rank: fit(e.label, letters) })).filter((x) => x.rank !== null);
+    const known = new Set(all.filter((e) => e.group === "Queues").map((e) => e.label));
+    const some = [...all, ...more.filter((e) => !known.has(e.label))].map((e) => ({ e, rank: fit(e.label, letters) })).filter((x) => x.rank !== null);
     some.sort((a, b) => a.rank - b.rank);
     const best = some.slice(0, 30).map((x) => x.e);
     if (/^[0-9a-f]{6,32}$/.test(letters)) {
@@ -73,7 +91,7 @@ function Palette() {
     }
     best.push({ group: "Search", label: `Search messages for “${text.trim()}”`, icon: "search", run: () => navigate(href(["messages"], { q: text.trim() })) });
     return best;
-  }, [letters]);
+  }, [letters, more]);
   useLayoutEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [at, found]);
   const run = (entry) => {
     closeDialog();

@@ -43,7 +43,7 @@ function List({ queue, outcome }) {
   const longest = Math.max(1, ...rows.slice(0, 200).map((b) => (b.waitMs ?? 0) + (b.ms ?? 0)));
   return html`<div class="page fixed">
     <div class="page-head"><h1>Batches</h1><span class="grow"></span>
-      <label class="row small"><span class="soft">Queue</span><select class="input auto" value=${queue} onChange=${(e) => setParams({ queue: e.target.value })}><option value="">all</option>${(o?.queues ?? []).slice(0, 500).map((q) => html`<option value=${q.name}>${q.name}</option>`)}</select></label>
+      <label class="row small"><span class="soft">Queue</span><input class="input auto" list="batch-queues" placeholder="all" value=${queue} onChange=${(e) => setParams({ queue: e.target.value.trim() })} /><datalist id="batch-queues">${(o?.queues ?? []).map((q) => html`<option key=${q.name} value=${q.name} />`)}</datalist></label>
       <label class="row small"><span class="soft">Outcome</span><select class="input auto" value=${outcome} onChange=${(e) => setParams({ outcome: e.target.value })}><option value="">all</option>${["ok", "exception"].map((x) => html`<option value=${x}>${x}</option>`)}</select></label>
     </div>
     ${list.error && html`<div class="note bad">${list.error.message}</div>`}

@@ -1,7 +1,7 @@
 /** The queues: who sends, who consumes, where the dead go; how busy, how far behind. */
-import { html, cls, useMemo, useState } from "../ui.js";
+import { html, cls, useState } from "../ui.js";
 import { get } from "../api.js";
-import { useQuery } from "../live.js";
+import { usePages } from "../paging.js";
 import { useKeys } from "../keys.js";
 import { href, navigate } from "../router.js";
 import { count, plural, short } from "../format.js";
@@ -15,31 +15,43 @@ import { openSend } from "../parts/send_form.js";
 
 const COUNTS = [["ready", "ready"], ["delayed", "delayed"], ["in_flight", "inFlight"], ["retrying", "retrying"], ["dead", "dead"]];
 
+const FRESH = { on: ["message", "batch.", "queue.", "consumer.", "worker.reloaded", "clock."], every: 10000 };
+
 export default function Queues() {
-  const { data, error } = useQuery((signal) => get("queues", {}, signal), [], { on: ["message", "batch.", "queue.", "consumer.", "worker.reloaded", "clock."], every: 10000 });
   const [text, setText] = useState("");
   const [cursor, setCursor] = useState(-1);
-  const all = data?.queues ?? [];
-  const shown = useMemo(() => all.filter((q) => q.name.toLowerCase().includes(text.trim().toLowerCase())), [data, text]);
+  const [over, setOver] = useState(false);
+  const q = text.trim();
+  const list = usePages(
+    async ({ cursor: at, limit }, signal) => {
+      const a = await get("queues", { q, cursor: at, limit }, signal);
+      return { rows: a.queues.map((one) => ({ ...one, id: one.name })), cursor: a.cursor, total: a.total };
+    },
+    ["queues", q],
+    FRESH,
+  );
+  list.hold(over || cursor >= 0);
+  const { rows: shown, total } = list;
   const current = shown[cursor];
   const open = (q) => q && navigate(href(["queue", q.name]));
   useKeys([
     { keys: "j, ArrowDown", label: "Next queue", group: "List", run: () => setCursor(Math.min(shown.length - 1, cursor + 1)) },
     { keys: "k, ArrowUp", label: "Queue before", group: "List", run: () => setCursor(Math.max(0, cursor - 1)) },
     { keys: "Enter, o", label: "Open the queue", group: "List", run: () => open(current) },
+    { keys: "n", label: "Show new queues", group: "List", run: () => (list.show(), setCursor(-1)) },
     { keys: "s", label: "Send to the queue", group: "List", run: () => current && openSend(current.name) },
     { keys: "/", label: "Search", group: "List", run: () => /** @type {HTMLElement} */ (document.querySelector("#queue-search")).focus() },
   ]);
   return html`<div class="page fixed">
     <div class="page-head"><h1>Queues</h1>
       <div class="search slim-search"><${Icon} name="search" /><input id="queue-search" class="input" aria-label="Search queues by name" placeholder="Name" value=${text} onInput=${(e) => (setText(e.target.value), setCursor(-1))}
-        onKeyDown=${(e) => (e.key === "Escape" || e.key === "Enter") && (e.key === "Escape" && setText(""), e.target.blur(), e.key === "Enter" && setCursor(0))} /><kbd aria-hidden="true">/</kbd></div><span class="soft">${data ? plural(all.length, "queue") : ""}</span>
+        onKeyDown=${(e) => (e.key === "Escape" || e.key === "Enter") && (e.key === "Escape" && setText(""), e.target.blur(), e.key === "Enter" && setCursor(0))} /><kbd aria-hidden="true">/</kbd></div><span class="soft">${list.loading ? "" : plural(total, "queue")}</span>
     </div>
-    ${error && html`<div class="note bad">${error.message}</div>`}
+    ${list.error && html`<div class="note bad">${list.error.message}</div>`}
     <div class="panel fill mlist-panel">
-      ${data && !shown.length
-        ? all.length ? html`<div class="empty"><strong>No queue has such a name</strong></div>` : html`<div class="empty"><strong>There is no queue yet</strong><span>Bind one in the config, and save:</span><pre>${'[[queues.producers]]\nbinding = "JOBS"\nqueue = "jobs"\n\n[[queues.consumers]]\nqueue = "jobs"'}</pre></div>`
-        : html`<${VList} label="Queues" className="queues" count=${shown.length} rowHeight=${68} keyOf=${(i) => shown[i].name} cursor=${cursor} resetKey=${text} onRow=${(i) => open(shown[i])} row=${(i) => html`<${QueueRow} q=${shown[i]} />`}
+      ${!list.loading && !list.error && !shown.length
+        ? q ? html`<div class="empty"><strong>No queue has such a name</strong></div>` : html`<div class="empty"><strong>There is no queue yet</strong><span>Bind one in the config, and save:</span><pre>${'[[queues.producers]]\nbinding = "JOBS"\nqueue = "jobs"\n\n[[queues.consumers]]\nqueue = "jobs"'}</pre></div>`
+        : html`<${VList} label="Queues" className="queues" count=${total} rowHeight=${68} keyOf=${(i) => shown[i]?.name ?? i} cursor=${cursor} resetKey=${q} onRow=${(i) => open(shown[i])} onRange=${list.want} onHover=${setOver} row=${(i) => shown[i] && html`<${QueueRow} q=${shown[i]} />`}
             header=${html`<div role="columnheader" class="q-name">Queue</div><div role="columnheader" class="q-flow">Producers ▸ queue ▸ consumer ▸ dead letters</div><div role="columnheader" class="q-use">In use</div><div role="columnheader" class="q-spark">5 minutes</div><div role="columnheader" class="q-counts">Messages</div><div role="columnheader" class="q-age">Oldest</div><div role="columnheader" class="q-more"><span class="only-read">Actions</span></div>`} />`}
     </div>
   </div>`;

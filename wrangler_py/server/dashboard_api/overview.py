@@ -17,8 +17,8 @@ ROUTES = Routes("Overview")
 _RELOADED = "SELECT max(at_ms) FROM event WHERE kind = 'worker.reloaded'"
 #: Groups of failures that the home screen gets.
 _FAILURES = 50
-#: Queues that it gets.
-_QUEUES = 500
+#: Queues that it gets: it is asked for after whatever happens, and lanes and lists of more than these help nobody.
+_QUEUES = 100
 
 
 @ROUTES.get("overview", "Everything that the strip and the home screen show", schemas.OVERVIEW)
