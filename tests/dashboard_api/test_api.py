@@ -199,7 +199,7 @@ def test_answers_are_as_the_openapi_document_says(api: Api):
         for method, operation in operations.items():
             schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
             jsonschema.Draft202012Validator.check_schema(schema)
-            if method != "get":
+            if method != "get" or path.startswith("/state/"):  # test_state.py
                 continue
             real = path.strip("/").replace("{name}", "mail").replace("{id}", ids.get(path.split("/")[1], ""))
             jsonschema.validate(api.get(real), schema)
@@ -218,7 +218,7 @@ def test_every_action_offers_its_other_forms_without_being_done(api: Api):
     assert reply.status == 200 and api.get("queues/mail")["backlog"] == before
     also = reply.json()["also"]
     assert also["cli"] == "wpy queues send mail '{\"a\": 1}' --content-type json"
-    assert also["pytest"] == "await queues['mail'].send({'a': 1})"
+    assert also["pytest"] == "await wpy.queues['mail'].send({'a': 1})"
     assert f"{api.server.url}{API}/queues/mail/send" in also["curl"]
     assert api.reply("clock/advance", {"preview": True, "seconds": 60}).json()["also"]["cli"] == "wpy clock advance 60s"
 

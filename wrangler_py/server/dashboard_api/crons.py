@@ -230,8 +230,8 @@ async def trigger(call: Call) -> dict[str, Any]:
     given = {name: call.body.get(name) for name in _ASK}
     lines = also(
         *(call, "crons/trigger", given),
-        command("cron", "trigger", cron, *(("--at", _iso(time_ms)) if time_ms is not None else ())),
-        f"await crons.trigger({cron!r}" + (f", scheduled_time={_iso(time_ms)!r})" if time_ms is not None else ")"),
+        command("cron", "trigger", cron, *_worker(call), *(("--time", _iso(time_ms)) if time_ms is not None else ())),
+        f"await wpy.crons.trigger({cron!r}" + (f", scheduled_time={_iso(time_ms)!r})" if time_ms is not None else ")"),
     )
     if call.preview:
         return {"ok": True, "also": lines}
@@ -271,7 +271,9 @@ async def backfill(call: Call) -> dict[str, Any]:
             raise CallError(f"More than {_MOST_RUNS:,} runs are planned in that range; choose a shorter one.")
     lines = also(
         *(call, "crons/backfill", {name: call.body.get(name) for name in ("cron", "worker", "fromMs", "toMs")}),
-        command("cron", "backfill", cron, "--from", _iso(from_ms), "--to", _iso(to_ms)),
+        # The command's end is not included, this one's is.
+        command("cron", "backfill", cron, *_worker(call), "--from", _iso(from_ms), "--to", _iso(to_ms + 1000), "--yes"),
+        "\n".join(f"await wpy.crons.trigger({cron!r}, scheduled_time={_iso(at)!r})" for at in times[:5]) or None,
     )
     if call.preview:
         return {"ok": True, "also": lines}
@@ -281,6 +283,11 @@ async def backfill(call: Call) -> dict[str, Any]:
             asked = {"cron": cron, "worker": call.text("worker"), "timeMs": at, "trigger": "backfill"}
             done.append(await call.session.controls["POST crons/trigger"](asked))
     return {"ok": True, "also": lines, "times": times, "runs": done}
+
+
+def _worker(call: Call) -> tuple[str, ...]:
+    worker = call.text("worker")
+    return () if worker is None else ("--worker", worker)
 
 
 def _cron(call: Call) -> str:
@@ -301,7 +308,7 @@ async def resume(call: Call) -> dict[str, Any]:
 
 
 async def _control(call: Call, verb: str) -> dict[str, Any]:
-    lines = also(call, f"crons/{verb}", {}, command("cron", verb))
+    lines = also(call, f"crons/{verb}", {}, command("cron", verb), f"wpy.crons.{verb}()")
     if call.preview:
         return {"ok": True, "also": lines}
     return {"ok": True, "also": lines, **await call.session.controls[f"POST crons/{verb}"]({})}

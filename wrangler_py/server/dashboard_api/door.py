@@ -134,8 +134,8 @@ class DashboardDoor:
         return True
 
     async def _move(self, app: App, path: str, control: Any, scope: Scope, receive: Receive, send: Send) -> None:
-        """A call of the control API (the clock's) from the page, with the lines to copy."""
-        from wrangler_py.server.dashboard_api.clock import also_of
+        """A call of the control API (the clock's, the workflows') from the page, with the lines to copy."""
+        from wrangler_py.server.dashboard_api.control_lines import also_of
 
         try:
             body = await read_arguments(receive)

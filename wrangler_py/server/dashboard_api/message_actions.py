@@ -218,7 +218,7 @@ def _test_line(found: Found, body: bytes, to: str | None) -> str:
             value = body
     else:
         value = body.decode("utf-8", "replace") if found.content_type == "text" else body
-    return f"await queues[{name!r}].send({value!r})"
+    return f"await wpy.queues[{name!r}].send({value!r})"
 
 
 @ROUTES.post(
@@ -236,7 +236,8 @@ async def redrive(call: Call) -> dict[str, Any]:
     words = ("--all",) if everything else tuple(_options(("--id",), few(ids))) if ids is not None else None
     cli = None if words is None else command("queues", "redrive", record.name, *words, *(("--to", to) if to else ()))
     given = {name: call.body.get(name) for name in ("ids", "q", "to")}
-    lines = also(call, f"queues/{record.name}/redrive", given, cli)
+    test = f"for message in wpy.queues[{record.name!r}].messages():\n    await message.replay()" if everything else None
+    lines = also(call, f"queues/{record.name}/redrive", given, cli, test)
     if call.preview:
         return {"ok": True, "also": lines}
     if to is not None:

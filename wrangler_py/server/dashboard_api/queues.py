@@ -303,12 +303,14 @@ def _sending(queue: str, call: Call, count: int) -> str:
     """The line of a test that sends the same."""
     text = call.text("text")
     if count == 1:
-        return f"await queues[{queue!r}].send({_python(call)})"
+        return f"await wpy.queues[{queue!r}].send({_python(call)})"
     if text is None or "{{i}}" not in text:
-        return f"for _ in range({count}): await queues[{queue!r}].send({_python(call)})"
+        return f"for _ in range({count}):\n    await wpy.queues[{queue!r}].send({_python(call)})"
     filled = f"{text!r}.replace('{{{{i}}}}', str(i))"
     is_json = (call.text("contentType") or "json") == "json"
-    return f"for i in range({count}): await queues[{queue!r}].send({f'json.loads({filled})' if is_json else filled})"
+    first = "import json\n" if is_json else ""
+    sent = f"json.loads({filled})" if is_json else filled
+    return f"{first}for i in range({count}):\n    await wpy.queues[{queue!r}].send({sent})"
 
 
 def _python(call: Call) -> str:
@@ -337,7 +339,7 @@ async def _pause(call: Call, *, paused: bool) -> dict[str, Any]:
     lines = also(
         *(call, f"queues/{record.name}/{verb}", {}),
         command("queues", f"{verb}-delivery", record.name),
-        f"await queues[{record.name!r}].{verb}()",
+        f"await wpy.queues[{record.name!r}].{verb}()",
     )
     if call.preview:
         return {"ok": True, "also": lines}
@@ -353,7 +355,7 @@ async def purge(call: Call) -> dict[str, Any]:
     lines = also(
         *(call, f"queues/{record.name}/purge", {}),
         command("queues", "purge", record.name, "--force"),
-        f"await queues[{record.name!r}].purge()",
+        f"await wpy.queues[{record.name!r}].purge()",
     )
     if call.preview:
         return {"ok": True, "also": lines}

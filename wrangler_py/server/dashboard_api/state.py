@@ -315,7 +315,7 @@ async def kv_put(call: Call) -> dict[str, Any]:
         cli = command("kv", "key", "put", key, value.decode(), "--namespace-id", namespace, *more)
     binding = _binding(call, "kv_namespaces", "id", namespace)
     options = f", expirationTtl={ttl}" if ttl is not None else ""
-    lines = also(call, "state/kv/put", call.body, cli, f"await env.{binding}.put({key!r}, {_sent(value)}{options})")
+    lines = also(call, "state/kv/put", call.body, cli, f"await wpy.env.{binding}.put({key!r}, {_sent(value)}{options})")
     if not call.preview:
         await call.session.state.kv_put(namespace, key, value, ttl, metadata)
     return {"ok": True, "also": lines}
@@ -329,7 +329,7 @@ async def kv_delete(call: Call) -> dict[str, Any]:
     namespace, keys = _named(call, "namespace", call.body), _keys(call)
     binding = _binding(call, "kv_namespaces", "id", namespace)
     cli = "\n".join(command("kv", "key", "delete", key, "--namespace-id", namespace) for key in keys[:5])
-    test = "\n".join(f"await env.{binding}.delete({key!r})" for key in keys[:5])
+    test = "\n".join(f"await wpy.env.{binding}.delete({key!r})" for key in keys[:5])
     lines = also(call, "state/kv/delete", call.body, cli, test)
     if not call.preview:
         await call.session.state.kv_delete(namespace, keys)
@@ -358,7 +358,7 @@ async def d1_query(call: Call) -> dict[str, Any]:
         database,
     )
     binding = _binding(call, "d1_databases", "database_id", database)
-    test = f"await env.{binding}.prepare({sql!r}).all()"
+    test = f"await wpy.env.{binding}.prepare({sql!r}).all()"
     lines = also(call, "state/d1/query", call.body, command("d1", "execute", name, "--command", sql), test)
     if call.preview:
         return {"ok": True, "also": lines}
@@ -387,7 +387,7 @@ async def r2_put(call: Call) -> dict[str, Any]:
         piped = command("r2", "object", "put", f"{bucket}/{key}", "--pipe", *kind)
         cli = f"printf %s {shlex.quote(value.decode())} | {piped}"
     binding = _binding(call, "r2_buckets", "bucket_name", bucket)
-    lines = also(call, "state/r2/put", call.body, cli, f"await env.{binding}.put({key!r}, {_sent(value)})")
+    lines = also(call, "state/r2/put", call.body, cli, f"await wpy.env.{binding}.put({key!r}, {_sent(value)})")
     if not call.preview:
         await call.session.state.r2_put(bucket, key, value, content_type)
     return {"ok": True, "also": lines}
@@ -403,7 +403,7 @@ async def r2_delete(call: Call) -> dict[str, Any]:
     bucket, keys = _named(call, "bucket", call.body), _keys(call)
     binding = _binding(call, "r2_buckets", "bucket_name", bucket)
     cli = "\n".join(command("r2", "object", "delete", f"{bucket}/{key}") for key in keys[:5])
-    test = "\n".join(f"await env.{binding}.delete({key!r})" for key in keys[:5])
+    test = "\n".join(f"await wpy.env.{binding}.delete({key!r})" for key in keys[:5])
     lines = also(call, "state/r2/delete", call.body, cli, test)
     if not call.preview:
         await call.session.state.r2_delete(bucket, keys)
