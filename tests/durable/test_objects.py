@@ -404,3 +404,18 @@ def test_a_class_that_is_not_there_is_an_error_at_the_start(project: Project) ->
     with project.server() as server:
         server.wait_for(r"Durable Objects, which are not exported in your entrypoint file: Missing")
         assert "exports these Durable Object classes: Room" in server.output
+
+
+def test_a_second_session_is_told_at_once_and_goes_on_when_the_first_has_ended(project: Project) -> None:
+    project.config(CONFIG, name="probe")
+    project.write("src/entry.py", CODE)
+    first, second = project.server(), project.server()
+    with first:
+        assert ask(first, "inc") == [1, 1]
+        with second:
+            second.wait_for("another session runs them")
+            refused = error_of(second, "inc")
+            assert f"another session runs them (process {first.pid};" in refused and "--persist-to" in refused
+            assert ask(first, "inc") == [2, 2]
+            first.stop()
+            assert ask(second, "inc") == [3, 1]

@@ -24,9 +24,8 @@ from .alarm_index import AlarmIndex
 from .database import Database
 from .ids import DurableObjectId, IdFactory
 from .instance import ObjectInstance, current_object
+from .lock import HeldElsewhere, lock
 
-#: How long a predecessor that does not answer may keep the lock (seconds).
-_LOCK_WAIT_S = 10.0
 #: What running events get to finish in when a new version takes over (seconds).
 _RELEASE_S = 1.0
 
@@ -65,6 +64,8 @@ class Objects:
         self.state = "waiting"
         self._opened: asyncio.Future[None] = hub.create_future()
         self._failure: str | None = None
+        self._held_elsewhere = False
+        self._reopening: asyncio.Task[None] | None = None
         #: What resets objects for a new version.
         self.updated = js_error("Error", limits.CODE_UPDATED)
         self._sweeping = False
@@ -105,13 +106,16 @@ class Objects:
             self.hub.create_task(self._close())
 
     async def _open(self) -> None:
+        alarms = []
+        failed, self._failure, self._held_elsewhere = self._failure, None, False
         try:
             await self._take_lock()
             alarms = self._all_alarms()
         except Exception as error:  # the folder cannot be written, the lock is held: every event is told so
             self._failure = f"Durable Objects of {self.worker}: {error}"
-            logs.emit("error", self._failure)
-            alarms = []
+            self._held_elsewhere = isinstance(error, HeldElsewhere)
+            if self._failure != failed:
+                logs.emit("error", self._failure)
         self.state = "open"
         if not self._opened.done():
             self._opened.set_result(None)
@@ -128,15 +132,7 @@ class Objects:
     async def _take_lock(self) -> None:
         os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103
         path = os.path.join(self._folder, f"{self.worker}.lock")  # noqa: PTH118
-        self._lock = _lock_file(path)
-        deadline = time.monotonic() + _LOCK_WAIT_S
-        while not _locked(self._lock):
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"another session runs them ({path} is locked). End that one, or give this one its own state with "
-                    "--persist-to FOLDER"
-                )
-            await asyncio.sleep(0.02)
+        self._lock = await lock(path)
 
     async def _close(self) -> None:
         self.state = "closed"
@@ -164,6 +160,10 @@ class Objects:
         """Wait until the objects are this process's. False: they are another's by now. Raises JavaScript's Error."""
         if self.state == "waiting":
             await asyncio.shield(self._opened)
+        if self._held_elsewhere and self.state == "open":  # the other session may have ended
+            if self._reopening is None or self._reopening.done():
+                self._reopening = self.hub.create_task(self._open())
+            await asyncio.shield(self._reopening)
         if self._failure is not None:
             raise js_error("Error", self._failure)
         return self.state == "open"
@@ -294,27 +294,6 @@ def no_class(class_name: str, known: list[str]) -> str:
     """The worker does not export what a binding names."""
     there = f"There are: {', '.join(known)}." if known else "It exports none."
     return f"The Worker exports no Durable Object class {class_name}. {there}"
-
-
-def _lock_file(path: str) -> Any:
-    return open(path, "a+b")  # noqa: PTH123
-
-
-def _locked(file: Any) -> bool:
-    """Whether this process has the lock of an open file now; it ends with the process."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _tracking(loop: Any, coro: Any, context: Any = None, **options: Any) -> Any:
