@@ -12,6 +12,7 @@ from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.python.clocked import ClockedProcess
 from wrangler_py.runtime.python.process import WorkerProcess
+from wrangler_py.runtime.texts import NOT_EXPORTED
 from wrangler_py.runtime.worker import frames
 
 #: How long a process may take to let go of its objects before it is ended (seconds). It gives what runs one second.
@@ -126,8 +127,7 @@ def missing_classes(config: WorkerConfig, exported: Sequence[str], workflows: Se
     absent = sorted({w.class_name for w in config.workflows if w.script_name in own} - set(workflows))
     if absent:
         return (
-            f"Your Worker depends on the following Workflows, which are not exported in your entrypoint file: "
-            f"{', '.join(absent)}.\n{config.main.name} exports these Workflow classes: {', '.join(workflows) or 'none'}. A class "
+            f"{NOT_EXPORTED.format(kind='Workflows', names=', '.join(absent))}\n{config.main.name} exports these Workflow classes: {', '.join(workflows) or 'none'}. A class "
             "is exported when it is a subclass of workers.WorkflowEntrypoint and its name begins with no underscore."
         )
     missing = sorted({b.class_name for b in config.durable_objects if b.script_name in own} - set(exported))
@@ -135,7 +135,6 @@ def missing_classes(config: WorkerConfig, exported: Sequence[str], workflows: Se
         return None
     there = ", ".join(exported) or "none"
     return (
-        f"Your Worker depends on the following Durable Objects, which are not exported in your entrypoint file: "
-        f"{', '.join(missing)}.\n{config.main.name} exports these Durable Object classes: {there}. A class is exported when it "
+        f"{NOT_EXPORTED.format(kind='Durable Objects', names=', '.join(missing))}\n{config.main.name} exports these Durable Object classes: {there}. A class is exported when it "
         "is a subclass of workers.DurableObject and its name begins with no underscore (or stands in __all__)."
     )

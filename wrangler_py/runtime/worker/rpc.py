@@ -14,6 +14,7 @@ from typing import Any
 from . import fetch as client
 from . import texts
 from .rpc_values import Remote, decode, encode
+from .shims.js.body import BODY_USED
 from .shims.js.convert import unwrap
 from .shims.js.core import JsCallable, js_error, jsnull, make_object, merged, raise_js
 from .shims.js.headers import make_headers
@@ -385,7 +386,7 @@ def _request_body(request: Request, exports: Exports) -> Any:
     if content._whole is not None and content._state != "errored":
         return content._whole
     if content.locked:
-        raise js_error("TypeError", texts.BODY_USED_UP)
+        raise js_error("TypeError", BODY_USED)
     return ("stream", *exports.export(content))
 
 

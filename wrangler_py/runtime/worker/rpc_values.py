@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from . import outcome, texts
 from .shims.js.arrays import Array, make_array
 from .shims.js.blob import Blob, File, make_blob, make_file
+from .shims.js.body import BODY_USED
 from .shims.js.buffers import TYPED_ARRAYS, ArrayBuffer, BufferView, DataView, make_buffer
 from .shims.js.collections import Map, Set
 from .shims.js.convert import unwrap
@@ -162,7 +163,7 @@ class _Encoder:
     def _body(self, value: Any) -> Any:
         """A body that is sent away is used up here."""
         if value.bodyUsed:
-            raise_js("TypeError", texts.BODY_USED_UP)
+            raise_js("TypeError", BODY_USED)
         content = value._content
         if content is None:
             return None

@@ -66,7 +66,6 @@ STANDARD_ERRORS = frozenset(
     ("Error", "RangeError", "TypeError", "SyntaxError", "ReferenceError", "EvalError", "URIError", "AggregateError")
 ) | frozenset(("DataCloneError", "AbortError", "TimeoutError", "OperationError", "NotSupportedError", "NetworkError"))
 NOT_SERIALIZABLE = 'Could not serialize object of type "{type}". This type does not support serialization.'
-BODY_USED_UP = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice."
 STREAM_LOCKED = "This ReadableStream is currently locked to a reader."
 NO_RPC_METHOD = 'The RPC receiver does not implement the method "{name}".'
 NO_METHOD = "Method {name} does not exist"

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from wrangler_py.config.binding_types import Bundling
 from wrangler_py.config.model import WorkerConfig
+from wrangler_py.runtime.texts import NOT_EXPORTED
 from wrangler_py.runtime.workerd import node_modules
 from wrangler_py.runtime.workerd.locate import Binary
 
@@ -229,8 +230,7 @@ def _check_classes(config: WorkerConfig, exports: Sequence[str]) -> None:
         missing = [name for name in dict.fromkeys(own) if name not in exports]
         if missing:
             raise BuildError(
-                f"Your Worker depends on the following {kind}, which are not exported in your entrypoint file: "
-                f"{', '.join(missing)}.\nYou should export these objects from your entrypoint, "
+                f"{NOT_EXPORTED.format(kind=kind, names=', '.join(missing))}\nYou should export these objects from your entrypoint, "
                 f"{_shown(config.main, config.root)}."
             )
 

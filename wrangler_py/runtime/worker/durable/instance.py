@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
-from .. import logs, outcome
+from .. import logs, outcome, texts
 from ..shims.js.core import JsProxy, js_error, make_object
 from . import limits
 from .calls import awaited, from_rpc, relaxed
@@ -177,7 +177,7 @@ class ObjectInstance:
         if name in limits.RESERVED:
             raise js_error("TypeError", limits.RESERVED_METHOD.format(name=name))
         if name.startswith("_") or not callable(getattr(self._class, name, None)) or name in ("ctx", "env"):
-            raise js_error("TypeError", limits.NO_METHOD.format(name=name))
+            raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=name))
         return getattr(self.object, name)
 
     async def fetch(self, request: Any) -> Any:
@@ -186,7 +186,7 @@ class ObjectInstance:
         async def call(target: Any) -> Any:
             method = getattr(target, "fetch", None)
             if not callable(method):
-                raise js_error("Error", limits.NO_FETCH)
+                raise js_error("Error", texts.NO_HANDLER["fetch"])
             return await awaited(relaxed(method, request))
 
         from ..shims.js.response import Response, not_a_response

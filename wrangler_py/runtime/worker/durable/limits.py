@@ -36,13 +36,11 @@ BAD_JURISDICTION = (
 
 # --- stubs (measured) -------------------------------------------------------------------------------------------------
 
-NO_METHOD = 'The RPC receiver does not implement the method "{name}".'
 RESERVED_METHOD = "'{name}' is a reserved method and cannot be called over RPC."
 #: Names that JavaScript, or the runtime, calls itself.
 RESERVED = frozenset(
     ("alarm", "webSocketMessage", "webSocketClose", "webSocketError", "fetch", "connect", "constructor", "dup")
 )
-NO_FETCH = "Handler does not export a fetch() function."
 
 # --- life of an object (measured, workerd) ----------------------------------------------------------------------------
 
@@ -51,7 +49,6 @@ BLOCKED_TOO_LONG = (
     "A call to blockConcurrencyWhile() in a Durable Object waited for too long. The call was canceled and the Durable "
     "Object was reset."
 )
-CODE_UPDATED = "Durable Object reset because its code was updated."
 WRITE_FAILED = "Internal error in Durable Object storage write caused object to be reset."
 NO_LONGER = "Durable Object storage is no longer accessible."
 

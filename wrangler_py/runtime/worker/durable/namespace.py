@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import fetch as client
-from .. import outcome
+from .. import outcome, texts
 from ..rpc import Exports, RemoteProperty, remote_fetch, remote_invoke
 from ..rpc_values import Remote, decode, encode, encode_error
 from ..shims.js.convert import js_string, unwrap
@@ -247,12 +247,12 @@ async def invoke(objects: Objects, exports: Exports, target: tuple[Any, ...], pa
     if path == (DROP_ALARM,):
         return await instance.drop_alarm(*wire)
     if path in (("fetch",), ("connect",)) or len(path) != 1:
-        raise js_error("TypeError", limits.NO_METHOD.format(name=".".join(path)))
+        raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=".".join(path)))
 
     async def call(_target: Any) -> Any:
         method = instance.method(path[0])
         if wire is None:  # methods are all that Python's classes offer
-            raise js_error("TypeError", limits.NO_METHOD.format(name=path[0]))
+            raise js_error("TypeError", texts.NO_RPC_METHOD.format(name=path[0]))
         result = await awaited(method(*[from_rpc(decode(arg, exports)) for arg in wire]))
         return encode(to_rpc(result), exports)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from .. import frames, logs, outcome
+from .. import frames, logs, outcome, texts
 from ..connection import Connection
 from ..loop import Hub
 from ..shims.js.core import js_error
@@ -67,7 +67,7 @@ class Objects:
         self._held_elsewhere = False
         self._reopening: asyncio.Task[None] | None = None
         #: What resets objects for a new version.
-        self.updated = js_error("Error", limits.CODE_UPDATED)
+        self.updated = js_error("Error", texts.OBJECTS_MOVED)
         self._sweeping = False
         hub.before_output = self.commit_all
         hub.unsaved = lambda: bool(self._dirty)

@@ -37,7 +37,8 @@ _HOME = {
     "reflect": ("Proxy", "Reflect", "Symbol", "WeakMap", "WeakSet", "process"),
     "request": ("Request",),
     "response": ("Response",),
-    "streams": ("ReadableStream", "ReadableStreamDefaultReader"),
+    "stream_readers": ("ReadableStreamDefaultReader",),
+    "streams": ("ReadableStream",),
     "timers": ("clearInterval", "clearTimeout", "queueMicrotask", "setInterval", "setTimeout"),
     "url": ("URL", "URLSearchParams"),
     "writable": (

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from .arrays import JsIterator, make_array
+from .body import BODY_USED
 from .convert import js_string, unwrap
 from .core import JsProxy, jsnull, merged, option, raise_js
 from .html_selectors import Test, compile_selector
@@ -259,10 +260,7 @@ class HTMLRewriter(JsProxy):
         made._headers.delete("content-length")
         source = response.body
         if source.locked or response._used:
-            raise_js(
-                "TypeError",
-                "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.",
-            )
+            raise_js("TypeError", BODY_USED)
         source._reader = _Reading()
         response._used = True
         pieces = _Rewriting(self._on, self._on_document).run(source)

@@ -11,7 +11,8 @@ from .convert import unwrap
 from .core import JsProxy, js_error, make_object, merged, option, raise_js
 from .numbers import MAX_SAFE_INTEGER, to_number
 from .promise import _loop, _start, as_exception, settled
-from .streams import ReadableStream, _reject, _resolve
+from .stream_readers import _reject, _resolve
+from .streams import ReadableStream
 
 _WRITER_LOCK = "This WritableStream is currently locked to a writer."
 _CLOSED = "This WritableStream has been closed."
