@@ -17,7 +17,7 @@ from datetime import datetime
 
 from js import Response as JsResponse, WebSocketPair
 from pyodide.ffi import JsException, create_proxy
-from workers import Response, WorkerEntrypoint
+from workers import Blob, Response, WorkerEntrypoint
 
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
@@ -45,6 +45,7 @@ class Default(WorkerEntrypoint):
         seen["both"] = await asyncio.gather(js.add(1, 1), js.add(2, 2))
         for name, call in {
             "own": lambda: js.fail("RangeError"), "odd": lambda: js.fail("OddError"), "missing": lambda: js.missing(1),
+            "blob": lambda: js.echo(Blob(["text"])),
         }.items():
             try:
                 await call()
@@ -199,5 +200,7 @@ def test_methods_are_called_both_ways(js: JsProject, date: str) -> None:
     assert (asked["counter"], asked["double"], asked["both"]) == ([6, 8], 42, [2, 4])
     assert (asked["stream"], asked["page"], asked["long"]) == ("a a a ", "a page of js", 3_000_000)
     assert asked["own"] == "RangeError: too far"
+    unsupported = 'Could not serialize object of type "Blob". This type does not support serialization.'
+    assert asked["blob"] == f"DataCloneError: {unsupported}"
     assert asked["odd"] == "Error: OddError: odd"
     assert asked["missing"] == 'TypeError: The RPC receiver does not implement the method "missing".'

@@ -6,12 +6,13 @@ A wire value is None (undefined), a bool, an int, a float or a str, or else a tu
     ("date", ms)  ("buf", bytes)  ("view", "Uint8Array", bytes)  ("re", source, flags)
     ("err", name, message, stack or None, [(key, value)])
     ("ref", n)                    the n-th object of this value, counted from 0 in the order in which they begin
-    ("headers", [(name, value)])  ("blob", type, bytes, file name or None)
+    ("headers", [(name, value)])
     ("request", method, url, [(name, value)], body)  ("response", status, text, [(name, value)], body)
     ("stub", origin, number, "function")   something that stays where it is and is called from afar
     ("stream", origin, number)             bytes that are read from afar
 
-A body is None, bytes, or a stream. `origin` is the number of the process that holds the stub (LOAD's "origin").
+What workerd does not serialize (Blob, File, FormData, URL) is refused here too. A body is None, bytes, or a stream. `origin` is
+the number of the process that holds the stub (LOAD's "origin").
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import Any, Protocol
 
 from . import outcome, texts
 from .shims.js.arrays import Array, make_array
-from .shims.js.blob import Blob, File, make_blob, make_file
 from .shims.js.body import BODY_USED
 from .shims.js.buffers import TYPED_ARRAYS, ArrayBuffer, BufferView, DataView, make_buffer
 from .shims.js.collections import Map, Set
@@ -145,10 +145,6 @@ class _Encoder:
     def _host_object(self, value: Any) -> Any:
         if isinstance(value, Headers):
             return ("headers", [(name, item) for _, name, item in value._list])
-        if isinstance(value, File):
-            return ("blob", value.type, value._data, value.name)
-        if isinstance(value, Blob):
-            return ("blob", value.type, value._data, None)
         if isinstance(value, ReadableStream):
             return self._stream(value)
         if isinstance(value, Request):
@@ -242,8 +238,6 @@ class _Decoder:
             return self._error(wire)
         if tag == "headers":
             return make_headers([(name, item) for name, item in wire[1]])
-        if tag == "blob":
-            return make_blob(wire[2], wire[1]) if wire[3] is None else make_file(wire[2], wire[3], wire[1])
         if tag == "stream":
             return self._exports.stream(wire[1], wire[2])
         if tag == "request":

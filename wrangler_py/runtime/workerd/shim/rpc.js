@@ -58,7 +58,7 @@ export class Session {
 	// Arguments on the wire.
 	async encode(values) {
 		await this.#begun;
-		return Promise.all(values.map((value) => new Encoder(this).whole(value)));
+		return values.map((value) => new Encoder(this).whole(value));
 	}
 
 	decode(wire) {
@@ -98,9 +98,9 @@ export class Session {
 		this.#busy++;
 		try {
 			const value = await (kind === "call" ? this.#called(...rest) : this.#answer(kind, ...rest));
-			this.#send(["reply", id, true, await new Encoder(this).whole(value)]);
+			this.#send(["reply", id, true, new Encoder(this).whole(value)]);
 		} catch (error) {
-			this.#send(["reply", id, false, await new Encoder(this).whole(error, true)]);
+			this.#send(["reply", id, false, new Encoder(this).whole(error, true)]);
 		} finally {
 			this.#busy--;
 			this.#rest();
@@ -267,17 +267,14 @@ export function property(call, path) {
 class Encoder {
 	#session;
 	#seen = new Map();
-	#waiting = [];
 
 	constructor(session) {
 		this.#session = session;
 	}
 
 	// A value on the wire; `thrown`: as an error that came from afar.
-	async whole(value, thrown = false) {
-		const wire = thrown ? this.#thrown(value) : this.#value(value);
-		await Promise.all(this.#waiting);
-		return wire;
+	whole(value, thrown = false) {
+		return thrown ? this.#thrown(value) : this.#value(value);
 	}
 
 	#value(value) {
@@ -318,11 +315,6 @@ class Encoder {
 		if (value instanceof Error) return ["err", value.name, value.message, value.stack ?? null, this.#entries(value)];
 		if (value instanceof Headers) return ["headers", [...value]];
 		if (value instanceof ReadableStream) return ["stream", ...this.#session.keep(value)];
-		if (value instanceof Blob) {
-			const wire = ["blob", value.type, null, value instanceof File ? value.name : null];
-			this.#waiting.push(value.arrayBuffer().then((data) => (wire[2] = bytes(new Uint8Array(data)))));
-			return wire;
-		}
 		if (value instanceof Request) return ["request", value.method, value.url, [...value.headers], this.#body(value)];
 		if (value instanceof Response) return ["response", value.status, value.statusText, [...value.headers], this.#body(value)];
 		throw uncloneable(prototype.constructor?.name ?? "Object");
@@ -390,10 +382,6 @@ class Decoder {
 				return this.#error(...wire);
 			case "headers":
 				return new Headers(wire[0]);
-			case "blob":
-				return wire[2] === null
-					? new Blob([unpacked(wire[1])], { type: wire[0] })
-					: new File([unpacked(wire[1])], wire[2], { type: wire[0] });
 			case "stream":
 				return this.#session.stream(wire[0], wire[1]);
 			case "request":
