@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -74,6 +76,48 @@ def test_a_killed_workerd_and_a_killed_wpy_lose_none_of_a_thousand_messages(js: 
 
     again = js.start()
     wait_until(lambda: again.get("/count").json()["n"] == 1000)
+
+
+ROW = """\
+export default {
+  async fetch(request: Request, env: any) {
+    for (let n = 1; n <= 20000; n++) {
+      const { metadata } = await env.Q.send(n);
+      if (metadata.metrics.backlogCount !== n) throw new Error(`${n}: ${JSON.stringify(metadata)}`);
+      if (n % 10 === 0) console.log(`sent ${n}`);
+      if (n === 50) {
+        const { backlogCount } = await env.Q.metrics();
+        if (backlogCount !== n) throw new Error(`asked at ${n}: ${backlogCount}`);
+      }
+    }
+    return new Response("ok");
+  },
+};
+"""
+
+
+def test_sends_in_a_row_outlive_the_session(js: JsProject) -> None:
+    """They are answered when a file has them; each is stored once, also when wpy is killed meanwhile."""
+    js.worker(ROW, {"queues": {"producers": [{"binding": "Q", "queue": "row"}]}})
+    server = js.start()
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):  # it is killed before it answers
+            server.get("/")
+
+    threading.Thread(target=ask, daemon=True).start()
+    server.wait_for("sent 500$")
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait_exit()
+    said = max(int(found[1]) for found in server.find(r"sent (\d+)$"))
+
+    with js.server() as again:
+        again.wait_for("Ready on")
+        with contextlib.closing(sqlite3.connect(js.state / "wpy.sqlite")) as database:
+            bodies = [int(body) for (body,) in database.execute("SELECT body FROM message ORDER BY seq")]
+    assert bodies == list(range(1, len(bodies) + 1)), "in order, each once"
+    assert len(bodies) >= said
+    assert not list((js.state / "outbox").iterdir())
 
 
 def _alive(pid: int) -> bool:

@@ -228,6 +228,7 @@ class Emulator:
                 self.events,
                 self.store,
                 self.options.inspector_port,
+                self._outboxes.new_path() if self._outboxes is not None else None,
             )
         if self._worker_clocks is not None:
             text = "--worker-clock reaches Python Workers only: this one's Date.now() and setTimeout() stay real"

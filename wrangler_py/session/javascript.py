@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from wrangler_py.bindings.storage import BindingStorage
@@ -37,8 +38,9 @@ def make_host(
     events: EventLog,
     store: Store,
     inspector_port: int | None,
+    outbox: Path | None,
 ) -> WorkerdHost:
-    """`handlers`: who answers the bindings with one method, by kind; the same as for Python Workers."""
+    """`outbox`: where sends may be kept until they are stored. `handlers`: who answers the bindings with one method, by kind; the same as for Python Workers."""
 
     def answer_of_assets(worker: str, request: FetchRequest) -> FetchResponse | None:
         server = assets.of(config_of(worker))
@@ -47,9 +49,8 @@ def make_host(
         answer = server.answer(request.method, request.url, request.headers)
         return FetchResponse(answer.status, answer.headers, answer.body)
 
-    backends = Backends(
-        broker, storage, lambda: _cache(clock), services, answer_of_assets, _small_calls(handlers, config_of)
-    )
+    small = _small_calls(handlers, config_of)
+    backends = Backends(broker, storage, lambda: _cache(clock), services, answer_of_assets, small, outbox)
     return WorkerdHost(backends, events, store.path.parent, HostOptions(inspector_port))
 
 

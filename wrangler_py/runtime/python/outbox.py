@@ -58,9 +58,12 @@ class OutboxHome:
             self._folder.mkdir(exist_ok=True)
         except OSError:
             return None
+        return Outbox(self.new_path(), self._queues, send, expose_codes=expose_codes)
+
+    def new_path(self) -> Path:
+        """Where another outbox of this session may be."""
         self._made.add(str(self._session))
-        path = self._folder / f"{self._session}-{secrets.token_hex(8)}{_SUFFIX}"
-        return Outbox(path, self._queues, send, expose_codes=expose_codes)
+        return self._folder / f"{self._session}-{secrets.token_hex(8)}{_SUFFIX}"
 
     async def recover(self) -> bool:
         """Store what is left in the outboxes of sessions that are dead. Returns whether there are some that cannot be taken

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from wrangler_py.clock import utc_today
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.events.log import EventLog
-from wrangler_py.events.trace import within
+from wrangler_py.events.trace import Span, within
 from wrangler_py.runtime.crashes import CrashBackoff
 from wrangler_py.runtime.workerd import adapters, locate
 from wrangler_py.runtime.workerd.adapters import Backends
@@ -30,6 +30,7 @@ from wrangler_py.runtime.workerd.adapters.queue import QueueAdapter
 from wrangler_py.runtime.workerd.bundle import build
 from wrangler_py.runtime.workerd.folders import FolderInUse, lock_folder, temporary_folder
 from wrangler_py.runtime.workerd.generation import Generation, Limits, StartFailed
+from wrangler_py.runtime.workerd.kept_sends import KeptSends
 from wrangler_py.runtime.workerd.locate import Binary
 from wrangler_py.runtime.workerd.logs import Line
 from wrangler_py.runtime.workerd.loopback import Call, Loopback
@@ -68,6 +69,7 @@ class WorkerdHost:
         self._loopback: Loopback | None = None
         self._backends = backends
         self.services = backends.services
+        self.kept: KeptSends | None = None
         self._workerd: Binary | None = None
         self._esbuild: Binary | None = None
         self._setup = asyncio.Lock()
@@ -283,15 +285,21 @@ class WorkerdHost:
 
     def _serve_bindings(self, path: str) -> Loopback:
         loopback = Loopback(path)
-        loopback.immediate["queue"] = QueueAdapter(self._backends.queues, self)
+        if self._backends.outbox is not None:
+            self.kept = KeptSends(self._backends.outbox, self._backends.queues)
+        loopback.immediate["queue"] = QueueAdapter(self._backends.queues, self, self.kept)
         loopback.handlers["control"] = self._control
         loopback.make_handler = lambda kind: adapters.make(kind, self._backends)
         return loopback
 
-    def within(self, worker: str) -> AbstractContextManager[object]:
+    def span_of(self, worker: str) -> Span | None:
         """Sender (adapters/queue.py)."""
-        span = self.current.span_of(worker) if self.current is not None else None
-        return within(span) if span is not None else nullcontext()
+        return self.current.span_of(worker) if self.current is not None else None
+
+    def store_sends(self) -> None:
+        """Store the sends that are kept: an event ends, and whoever sees what it did may look for them."""
+        if self.kept is not None:
+            self.kept.store()
 
     async def _control(self, call: Call) -> None:
         """What the Workers threw where nobody of wpy looked (shim/tail.js)."""
@@ -392,6 +400,8 @@ class WorkerdHost:
             self._lock.close()
         if self._loopback is not None:
             await self._loopback.close()
+        if self.kept is not None:
+            await self.kept.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._root is not None:
             await asyncio.to_thread(shutil.rmtree, self._root, True)

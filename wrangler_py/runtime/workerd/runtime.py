@@ -214,6 +214,7 @@ class WorkerdRuntime:
         streams = False
         try:
             answer = await self._request(generation, request, url.netloc, url.scheme, target)
+            self._host.store_sends()
             uncaught = any(name.lower() == "x-wpy-uncaught" for name, _ in answer.headers)
             if uncaught:
                 raise WorkerError(self._thrown(generation, event, (await _whole(answer)).decode("utf-8", "replace")))
@@ -308,7 +309,9 @@ class WorkerdRuntime:
         """(outcome, error, None), or ("", None, workerd's result)."""
         try:
             async with asyncio.timeout(self._wall_limit_s):
-                return "", None, await generation.dispatch(event.kind, self.name, body)
+                result = await generation.dispatch(event.kind, self.name, body)
+                self._host.store_sends()
+                return "", None, result
         except TimeoutError:
             # Nothing else stops user code; the other events of this workerd are cut off, not failed.
             text = f"{event.label} ran for more than {self._wall_limit_s:g} s"

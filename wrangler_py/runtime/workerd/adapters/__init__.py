@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wrangler_py.runtime.base import QueueService
-
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wrangler_py.bindings.cache import CacheStore
     from wrangler_py.bindings.storage import BindingStorage
     from wrangler_py.runtime.workerd.adapters.services import AssetFetch
     from wrangler_py.runtime.workerd.adapters.small import SmallCall
+    from wrangler_py.runtime.workerd.kept_sends import KeepingQueues
     from wrangler_py.runtime.workerd.loopback import Handler
     from wrangler_py.runtime.workerd.rpc import ServiceCalls
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 class Backends:
     """What the Workers' bindings reach."""
 
-    queues: QueueService
+    queues: KeepingQueues
     storage: BindingStorage
     cache: Callable[[], CacheStore]
     services: ServiceCalls
     assets: AssetFetch
     small: SmallCall
+    #: Where sends may be kept until they are stored (kept_sends.py); None: nowhere.
+    outbox: Path | None = None
 
 
 def make(kind: str, backends: Backends) -> Handler | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from binascii import Error as BinasciiError
 from binascii import a2b_base64
-from contextlib import AbstractContextManager
 from typing import Any, Protocol, get_args
 
+from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.limits import BATCH_DELAY_INVALID, MESSAGE_METADATA_INVALID, QueueSendError
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import QueueService
+from wrangler_py.runtime.workerd.kept_sends import KeptSends
 from wrangler_py.runtime.workerd.loopback import Head, Reply, Take
 
 _CONTENT_TYPES = frozenset(get_args(ContentType))
@@ -22,21 +23,23 @@ _CONTENT_TYPES = frozenset(get_args(ContentType))
 class Sender(Protocol):
     """Whose event a Worker's call belongs to."""
 
-    def within(self, worker: str) -> AbstractContextManager[object]: ...
+    def span_of(self, worker: str) -> Span | None: ...
 
 
 class QueueAdapter:
     """Answers the requests of all queue bindings."""
 
-    def __init__(self, queues: QueueService, sender: Sender) -> None:
+    def __init__(self, queues: QueueService, sender: Sender, kept: KeptSends | None = None) -> None:
+        """`kept`: who keeps sends that need not be stored before they are answered."""
         self._queues = queues
         self._sender = sender
+        self._kept = kept
 
     def __call__(self, head: Head) -> Take:
         """Immediate (loopback.py)."""
         path = head.target.partition("?")[0].rstrip("/").rpartition("/")[2]
         if head.method == "GET" and path == "metrics":
-            return lambda reply, _: reply.respond_json(_metrics(self._queues.metrics(head.resource)))
+            return lambda reply, _: reply.respond_json(self._metrics(head.resource))
         try:
             if path == "message":
                 return self._message(head)
@@ -48,6 +51,11 @@ class QueueAdapter:
         return lambda reply, _: reply.respond(
             404, f"wpy: a queue has no {head.method} {head.target}".encode(), (), None
         )
+
+    def _metrics(self, queue: str) -> bytes:
+        if self._kept is not None:
+            self._kept.store()
+        return _metrics(self._queues.metrics(queue))
 
     def _message(self, head: Head) -> Take:
         content_type = _content_type(head.headers.get("x-msg-fmt"))
@@ -76,18 +84,24 @@ class QueueAdapter:
     ) -> None:
         def tell(metrics: QueueMetrics | None, error: Exception | None) -> None:
             if metrics is not None:
-                count, size, oldest_ms = metrics
-                reply.respond_json(
-                    b'{"metadata":{"metrics":{"backlogCount":%d,"backlogBytes":%d,"oldestMessageTimestamp":%d}}}'
-                    % (count, size, oldest_ms or 0)
-                )
+                reply.respond_json(_sent(metrics))
+                if kept is not None:
+                    kept.told(head.resource, metrics)
             elif isinstance(error, QueueSendError):
                 _refuse(reply, error)
             else:
                 reply.respond(500, repr(error).encode(), (), None)
 
+        kept = self._kept
+        span = self._sender.span_of(head.worker)
         try:
-            with self._sender.within(head.worker):
+            if kept is not None:
+                metrics = kept.keep(head.resource, messages, delay, span, batch=batch)
+                if metrics is not None:
+                    reply.respond_json(_sent(metrics))
+                    return
+                kept.store()  # the order of sends is theirs
+            with within(span):
                 self._queues.enqueue(head.resource, messages, delay, batch=batch, tell=tell)
         except QueueSendError as error:
             _refuse(reply, error)
@@ -133,6 +147,15 @@ def _metrics(metrics: QueueMetrics) -> bytes:
         metrics.backlog_count,
         metrics.backlog_bytes,
         metrics.oldest_timestamp_ms or 0,  # [workerd] 0: there is none
+    )
+
+
+def _sent(metrics: QueueMetrics) -> bytes:
+    count, size, oldest_ms = metrics
+    return b'{"metadata":{"metrics":{"backlogCount":%d,"backlogBytes":%d,"oldestMessageTimestamp":%d}}}' % (
+        count,
+        size,
+        oldest_ms or 0,
     )
 
 
