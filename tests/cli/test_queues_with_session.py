@@ -59,6 +59,12 @@ def until(condition, within: float = 15.0) -> None:
         time.sleep(0.02)
 
 
+def recorded(server: DevServer, *beginnings: str) -> list[tuple[str, str, int | None]]:
+    """What the session's record, which its dashboard shows, has of these kinds."""
+    events = server.get("/cdn-cgi/wpy/api/events?after=0&limit=1000").json()["events"]
+    return [(e["kind"], e["queue"], e["data"].get("count")) for e in events if e["kind"].startswith(beginnings)]
+
+
 def test_a_message_starts_its_batch_within_100_ms(project, session):
     with session as server:
         late = []
@@ -101,6 +107,11 @@ def test_pause_resume_and_settings(project, session):
         assert states(project, "jobs") == ["delayed"]
         project.queues("purge", "jobs", "--force")
         assert states(project, "jobs") == []
+        # Whoever watches the session sees what the commands did.
+        assert recorded(server, "queue.updated", "queue.purged") == [
+            *[("queue.updated", "jobs", None)] * 3,
+            ("queue.purged", "jobs", 1),
+        ]
 
 
 def test_delayed_and_retried_messages_are_made_ready(project, session):
@@ -115,6 +126,7 @@ def test_delayed_and_retried_messages_are_made_ready(project, session):
         assert project.queues("retry", "jobs", "--all").code == 0
         server.wait_for("got jobs again", count=2)
         until(lambda: [m["died_in"] for m in project.peek("jobs-dead")] == ["jobs"])
+        assert recorded(server, "message.hastened") == [("message.hastened", "jobs", 1)] * 2
 
 
 def test_dead_letters_go_back(project, session):
@@ -125,6 +137,7 @@ def test_dead_letters_go_back(project, session):
         done = project.queues("redrive", "jobs-dead", "--filter", ".=die")
         assert done.lines == ['1 message went from queue "jobs-dead" to queue "jobs".']
         server.wait_for("got jobs die", count=4)
+        assert recorded(server, "message.redriven") == [("message.redriven", "jobs", 1)]
         until(lambda: states(project, "jobs-dead") == ["ready"])
         way = project.queues("history", "--message", dead, "--json").json
         assert [(b["messages"][0]["attempt"], b["messages"][0]["action"]) for b in way["batches"]] == [

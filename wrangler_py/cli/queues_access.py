@@ -19,7 +19,7 @@ from wrangler_py.cli.session_client import SessionClient
 from wrangler_py.cli.state import Project, reading, writing
 from wrangler_py.clock import Clock, SessionClock, SystemClock
 from wrangler_py.events.log import Event, EventLog
-from wrangler_py.events.recorder import Notebook
+from wrangler_py.events.recorder import NOTED_KINDS, Notebook
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord
@@ -33,6 +33,8 @@ _ANSWER_S = 2.0
 #: The shortest time between two words to the sessions while a command goes on (seconds). The first and the last are
 #: said at once.
 _SPACING_S = 0.2
+#: Events that are handed to a session in one call: each may name hundreds of messages.
+_AT_ONCE = 20
 #: What a command has in place of a session's number: it takes no message out by a lease of its own.
 _NO_SESSION = 0
 
@@ -88,7 +90,9 @@ class Queues:
         self.clock = session_clock(store, queue)
         self.events = EventLog(self.clock)
         self.events.subscribe(self._happened)
-        self._notebook = Notebook(store.path.parent, self.events)
+        self._notebook = Notebook(store.path.parent, self.events, ("message.sent",))
+        #: What a session is to record, or the notebook when there is none.
+        self._untold: list[Event] = []
         #: What the rooms announced, in order.
         self.announced: list[Event] = []
         self.broker = Broker(store, self.clock, self.events, _NO_SESSION)
@@ -101,6 +105,7 @@ class Queues:
     def _happened(self, event: Event) -> None:
         if event.kind != "message.sent":  # of which there may be a hundred thousand
             self.announced.append(event)
+            self._untold.append(event)
 
     def record(self, name: str) -> QueueRecord:
         """A queue that exists; one that only the config names is created. Raises sqlite3.Error, StateError."""
@@ -126,8 +131,9 @@ class Queues:
     def tell(self, *, now: bool = False) -> None:
         """Tell the sessions of the queues that were touched. Between, not more often than they can make use of; `now`:
         in any case."""
-        if not self._touched or (not now and time.monotonic() - self._told_s < _SPACING_S):
+        if not (self._touched or self._untold) or (not now and time.monotonic() - self._told_s < _SPACING_S):
             return
+        self._hand_over()
         self._notebook.write()  # first: what a session does with these messages is recorded at once
         touched, self._touched = sorted(self._touched), set()
         # Looked up every time: one that has started meanwhile may have looked at the queue before the commit.
@@ -136,10 +142,32 @@ class Queues:
                 self._tell(session, touched)
         self._told_s = time.monotonic()
 
-    def _tell(self, session: SessionInfo, queues: Sequence[str]) -> None:
+    def _hand_over(self) -> None:
+        """Have a session record what was done, so that whoever watches it sees it; without one it is written down here."""
+        events, self._untold = self._untold, []
+        told = [{"kind": event.kind, "data": event.data} for event in events if event.kind in NOTED_KINDS]
+        for session in living_sessions(self.store) if told else ():
+            if session.url is None or session.id in self._silent:
+                continue
+            try:
+                for at in range(0, len(told), _AT_ONCE):
+                    part = {"events": told[at : at + _AT_ONCE]}
+                    self._client(session).call("POST events/note", part, timeout_s=_ANSWER_S)
+            except CommandError:  # it ends, or does not get to it; `_tell` says so if it is more than that
+                continue
+            events = [event for event in events if event.kind not in NOTED_KINDS]
+            break
+        for event in events:
+            self._notebook.note(event)
+
+    def _client(self, session: SessionInfo) -> SessionClient:
         client = self._clients.get(session.id)
         if client is None:
             client = self._clients[session.id] = SessionClient(session)
+        return client
+
+    def _tell(self, session: SessionInfo, queues: Sequence[str]) -> None:
+        client = self._client(session)
         try:
             for queue in queues:
                 client.call("POST queues/wake", {"queue": queue}, timeout_s=_ANSWER_S)

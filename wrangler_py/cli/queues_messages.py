@@ -114,7 +114,10 @@ def retry(
                 made_ready, left = hasten_all(queues.store, record, now_ms), None
             else:
                 left = hasten(queues.store, record, now_ms, wanted)
-                made_ready = left.count
+                made_ready = len(left.ids)
+            if made_ready:
+                which = {"count": made_ready} if left is None else {"ids": left.ids}
+                queues.events.emit("message.hastened", queue=queue, **which)
             queues.touch(queue)
         if json:
             lists = {name: getattr(left, name, []) for name in ("ready_before", "in_flight", "unknown")}

@@ -165,9 +165,12 @@ def _execute(queues: Queues, record: QueueRecord, found: Plan, per_second: float
 
 def _send_back(queues: Queues, record: QueueRecord, target: str, seqs: Sequence[int]) -> int:
     try:
-        return send_back(queues.store, record, target, seqs, queues.clock.now_ms())
+        ids = send_back(queues.store, record, target, seqs, queues.clock.now_ms())
     except LookupError as problem:
         raise CommandError(f'Queue "{printable(target)}" was deleted meanwhile; what was left stays here.') from problem
+    if ids:
+        queues.events.emit("message.redriven", queue=target, ids=ids)
+    return len(ids)
 
 
 # The command line -----------------------------------------------------------------------------------------------------

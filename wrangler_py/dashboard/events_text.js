@@ -48,6 +48,14 @@ export function describe(e) {
       return { lane: queue, shape: "replay", tone: "ok", title: `${plural(d.count ?? 1, "message")} replayed` };
     case "message.discarded":
       return { lane: queue, shape: "trash", tone: "quiet", title: `${plural(d.count ?? 1, "message")} discarded` };
+    case "message.redriven":
+      return { lane: queue, shape: "replay", tone: "ok", title: `${plural(d.count ?? 1, "dead letter")} sent back here` };
+    case "message.hastened":
+      return { lane: queue, shape: "forward", tone: "quiet", title: `${plural(d.count ?? 1, "message")} made ready now` };
+    case "message.restored":
+      return { lane: queue, shape: "replay", tone: "quiet", title: `${plural(d.count ?? 1, "message")} brought back` };
+    case "queue.updated":
+      return { lane: queue, shape: d.delivery_paused ? "paused" : "queues", tone: "quiet", title: d.delivery_paused ? "delivery is paused" : "settings changed, delivery goes on" };
     case "queue.purged":
       return { lane: queue, shape: "trash", tone: "warn", title: `purged, ${plural(d.count ?? 0, "message")}` };
     case "queue.created":

@@ -18,7 +18,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -389,16 +389,27 @@ class Recorder:
             self._loop.call_soon_threadsafe(callback, value)
 
 
+#: Kinds of events that a command beside the session may have recorded: what people do to queues and messages.
+NOTED_KINDS = frozenset(
+    (
+        *("queue.created", "queue.updated", "queue.deleted", "queue.purged"),
+        *("message.redriven", "message.hastened", "message.discarded"),
+    )
+)
+
+
 class Notebook:
     """What a command does beside the sessions, written down at once: for those who have no event loop to spare."""
 
-    def __init__(self, folder: Path, events: EventLog) -> None:
+    def __init__(self, folder: Path, events: EventLog, kinds: Collection[str] | None = None) -> None:
+        """`kinds`: only events of these are noted by themselves; None: all."""
         self._path = folder / tables.FILE_NAME
         self._events: list[Event] = []
         self._bytes = 0
-        events.subscribe(self._seen)
+        events.subscribe(self.note, kinds)
 
-    def _seen(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
+        """Keep an event, to be written."""
         if event.kind not in _TOLD_TWICE:
             self._events.append(event)
             self._bytes += (

@@ -31,7 +31,7 @@ MOST = 100_000
 #: Messages in one send.
 _SEND = 100
 
-_HASTEN = "UPDATE message SET visible_ms = :now WHERE seq = :seq AND owner = 0 AND visible_ms > :now"
+_HASTEN = "UPDATE message SET visible_ms = :now WHERE seq = :seq AND owner = 0 AND visible_ms > :now RETURNING seq, queue_id, id"
 _COLUMNS = (
     "seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, attempts, source, delay_seconds, died_in, "
     "died_after, body"
@@ -72,7 +72,9 @@ class BulkChanges:
         """Make waiting messages ready now. Returns how many were not before."""
         now, total = self._clock.now_ms(), 0
         for piece in _pieces(messages):
-            total += await self._store.submit(partial(_hasten, now, [m.seq for m in piece]))
+            done = await self._store.submit(partial(_hasten, now, [m.seq for m in piece]))
+            total += len(done)
+            self._tell("message.hastened", done)
         self._wake(messages)
         return total
 
@@ -176,10 +178,8 @@ def _pieces(messages: Sequence[Found]) -> Iterable[Sequence[Found]]:
     return (messages[at : at + _PIECE] for at in range(0, len(messages), _PIECE))
 
 
-def _hasten(now_ms: int, seqs: Sequence[int | None], connection: sqlite3.Connection) -> int:
-    before = connection.total_changes
-    connection.executemany(_HASTEN, [{"now": now_ms, "seq": seq} for seq in seqs])
-    return connection.total_changes - before
+def _hasten(now_ms: int, seqs: Sequence[int | None], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return [row for seq in seqs for row in connection.execute(_HASTEN, {"now": now_ms, "seq": seq})]
 
 
 def _take_out(seqs: Sequence[int | None], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -26,8 +26,8 @@ _HASTEN_ALL = """
 class Hastened:
     """What became of messages that were to be made ready, by id."""
 
-    #: How many are ready now and were not before.
-    count: int = 0
+    #: Ready now, and not before.
+    ids: list[str] = field(default_factory=list)
     ready_before: list[str] = field(default_factory=list)
     #: A Worker or a pull consumer has them just now.
     in_flight: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ def hasten(store: Store, record: QueueRecord, now_ms: int, ids: Sequence[str]) -
                 done.ready_before.append(message_id)
             else:
                 connection.execute(_HASTEN_ONE, (now_ms, row[0]))
-                done.count += 1
+                done.ids.append(message_id)
         return done
 
     return store.write(operation)

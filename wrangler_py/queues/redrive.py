@@ -31,7 +31,7 @@ _IN_FLIGHT = "SELECT count(*) FROM message INDEXED BY message_leased WHERE owner
 _IS_IN_FLIGHT = "SELECT 1 FROM message WHERE id = ? AND queue_id = ? AND owner <> 0"
 _MOVE = """
     UPDATE message SET queue_id = ?, attempts = 0, entered_ms = ?, visible_ms = ?, died_in = NULL, died_after = NULL
-    WHERE seq = ? AND queue_id = ? AND owner = 0 RETURNING length(body)
+    WHERE seq = ? AND queue_id = ? AND owner = 0 RETURNING length(body), id
 """
 #: Leases of deliveries in the dead letter queue settle nothing any more.
 _FORGET_LEASES = "DELETE FROM lease WHERE seq = ?"
@@ -116,26 +116,27 @@ def plan(
     return found
 
 
-def send_back(store: Store, dead_letters: QueueRecord, target: str, seqs: Sequence[int], now_ms: int) -> int:
-    """Move messages of a plan to an existing queue, in one transaction. Returns how many were still there. Raises
+def send_back(store: Store, dead_letters: QueueRecord, target: str, seqs: Sequence[int], now_ms: int) -> list[str]:
+    """Move messages of a plan to an existing queue, in one transaction. Returns the ids of those that were still there. Raises
     LookupError when the target is gone, sqlite3.Error or StateError."""
 
-    def operation(connection: sqlite3.Connection) -> int:
+    def operation(connection: sqlite3.Connection) -> list[str]:
         record = tables.find_queue(connection, target)
         if record is None:
             raise LookupError(target)
         visible_ms = now_ms + record.delivery_delay * 1000
-        sizes = []
+        sizes, ids = [], []
         backlog.count_up(connection)
         backlog.note_entry(connection, now_ms)
         for seq in seqs:
             moved = connection.execute(_MOVE, (record.id, now_ms, visible_ms, seq, dead_letters.id)).fetchall()
             if moved:
                 sizes.append(moved[0][0])
+                ids.append(moved[0][1].hex())
                 connection.execute(_FORGET_LEASES, (seq,))
         if sizes:
             backlog.add(connection, dead_letters.id, -len(sizes), -sum(sizes))
             backlog.add(connection, record.id, len(sizes), sum(sizes))
-        return len(sizes)
+        return ids
 
     return store.write(operation)

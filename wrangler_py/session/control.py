@@ -8,6 +8,8 @@ from typing import Any
 
 from wrangler_py.clock import ClockStopped, SessionClock
 from wrangler_py.cron.limits import MAX_TRIGGER_TIME_MS
+from wrangler_py.events.log import EventLog
+from wrangler_py.events.recorder import NOTED_KINDS
 from wrangler_py.server.control import Call, CallError
 from wrangler_py.session.clockwork import Clockwork
 from wrangler_py.session.crons import SessionCrons
@@ -155,6 +157,26 @@ def cron_calls(crons: SessionCrons) -> Mapping[str, Call]:
         "POST crons/pause": pause,
         "POST crons/resume": resume,
     }
+
+
+def record_calls(events: EventLog) -> Mapping[str, Call]:
+    """The calls about the record."""
+
+    async def note(arguments: dict[str, Any]) -> Any:
+        """A command has changed queues in the state beside this session: whoever watches is to see it."""
+        given = arguments.get("events")
+        if not isinstance(given, list) or not all(
+            isinstance(one, dict) and one.get("kind") in NOTED_KINDS and isinstance(one.get("data"), dict)
+            for one in given
+        ):
+            raise CallError(f"`events` must be a list of {{kind, data}}, kind one of {', '.join(sorted(NOTED_KINDS))}.")
+        for one in given:
+            events.emit(
+                one["kind"], span=None, **{name: value for name, value in one["data"].items() if name != "span"}
+            )
+        return {"noted": len(given)}
+
+    return {"POST events/note": note}
 
 
 def queue_calls(workers: WorkerSet, look_at_leases: Callable[[], object]) -> Mapping[str, Call]:

@@ -42,7 +42,7 @@ from wrangler_py.server.rest.door import RestDoor, RestOptions
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.session.attaching import attach, refuse_second_consumer
 from wrangler_py.session.clockwork import Clockwork, Driven
-from wrangler_py.session.control import clock_calls, cron_calls, queue_calls
+from wrangler_py.session.control import clock_calls, cron_calls, queue_calls, record_calls
 from wrangler_py.session.crons import SessionCrons
 from wrangler_py.session.dashboard import dashboard_door
 from wrangler_py.session.durable import SessionObjects, alarm_calls
@@ -243,6 +243,7 @@ class Emulator:
             **clock_calls(self.clock, self.clockwork),
             **cron_calls(self.crons),
             **queue_calls(self.workers, self.rest.look),
+            **record_calls(self.events),
             **alarm_calls(self.objects.alarms),
             **workflow_calls(self.workflows.engine),
         }
