@@ -9,6 +9,7 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,17 @@ def test_modules_services_and_the_small_bindings(server: DevServer) -> None:
     assert answer(server, "/proc") == ["hi", "string"]
     assert answer(server, "/cache") == ["cached", "HIT", True, True, True]
     assert answer(server, "/do") == {"inc": 1, "sql": 1, "alarms": 1}
+
+
+def test_email_is_written_to_files_and_told(server: DevServer) -> None:
+    no, refused = "From: header does not match mail from", "email to bob@example.com not allowed"
+    assert answer(server, "/email") == ["string", no, "invalid message-id", "string", refused]
+    server.wait_for(r"env\.MAIL: email to ann@example\.com kept, not sent: Built")
+    files = [Path(server.wait_for(r"(/\S+\.eml)$", count=count)[1]) for count in (1, 2)]
+    raw, built = (message_from_bytes(file.read_bytes(), policy=policy.default) for file in files)
+    assert raw["subject"] == "Raw" and files[0].read_bytes().endswith("\r\n\r\nhello ü\r\n".encode())
+    assert str(built["from"]) == "Me <me@example.com>"
+    assert [part.get_content().strip() for part in built.iter_parts()] == ["plain", "<b>html</b>"]
 
 
 def test_queue_bodies_limits_and_metrics(server: DevServer) -> None:

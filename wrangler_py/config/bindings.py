@@ -52,7 +52,7 @@ KINDS = {
     "data_blobs": Kind("Data Blob", "files"),
     "durable_objects": Kind("Durable Object", "bindings", "name", served=BOTH),
     "kv_namespaces": Kind("KV Namespace", served=BOTH),
-    "send_email": Kind("Send Email", name="name", served=PYTHON),
+    "send_email": Kind("Send Email", name="name", served=BOTH),
     "d1_databases": Kind("D1 Database", served=BOTH),
     "vectorize": Kind("Vectorize Index"),
     "ai_search_namespaces": Kind("AI Search Namespace"),

@@ -103,14 +103,19 @@ class _EmailHandler:
         self._events = events
 
     async def call(self, method: str, args: tuple[Any, ...], context: CallContext) -> Any:
+        from wrangler_py.bindings import email  # most sessions send none
+
         (fields,) = args
         allowed = context.spec.get("destination_address")
-        to = fields["to"] if isinstance(fields["to"], list) else [fields["to"]]
-        listed = [allowed] if allowed else context.spec.get("allowed_destination_addresses")
-        if listed and any(address not in listed for address in to):
-            raise CallError("Error", f"email to {', '.join(to)} not allowed")
-        message_id = self._state.keep_email(int(self._clock.now_ms()), context.worker, context.binding, fields)
-        text = f"env.{context.binding}: email to {', '.join(to)} kept, not sent: {fields['subject'] or '(no subject)'}"
+        try:
+            email.check(fields, [allowed] if allowed else context.spec.get("allowed_destination_addresses"))
+        except email.EmailRefused as refusal:
+            raise CallError("Error", str(refusal)) from None
+        now_ms = int(self._clock.now_ms())
+        message_id = self._state.keep_email(now_ms, context.worker, context.binding, fields)
+        path = email.write(self._state.path.parent / email.FOLDER, now_ms, message_id, fields)
+        to, subject = ", ".join(email.recipients(fields)), fields["subject"] or "(no subject)"
+        text = f"env.{context.binding}: email to {to} kept, not sent: {subject}\n  {path}"
         self._events.emit("worker.printed", worker=context.worker, event="", level="info", text=text)
         return message_id
 

@@ -32,9 +32,11 @@ _SHIM_DATE = "2025-08-01"
 _CTX_EXPORTS_DATE = "2025-11-17"
 _INTERNET = "internet"
 _SMALL = "wpy-internal:small"
+#: The name that workerd's own `cloudflare:email` imports.
+_EMAIL = "cloudflare-internal:email"
 _WORKFLOW = "wpy-internal:workflow"
 #: Modules that make bindings, and what they import; each with its file.
-_INTERNAL = {_SMALL: "small.js", _WORKFLOW: "workflow_binding.js", "wpy-internal:rpc": "rpc.js"}
+_INTERNAL = {_SMALL: "small.js", _WORKFLOW: "workflow_binding.js", "wpy-internal:rpc": "rpc.js", _EMAIL: "email.js"}
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 #: `request.cf` and the scheme of the URL come in these headers, which the Worker does not see.
 _FRONT_HTTP = {"cfBlobHeader": "wpy-cf-blob", "forwardedProtoHeader": "wpy-forwarded-proto"}
@@ -74,7 +76,7 @@ def socket_name(number: int) -> str:
 
 def write_config(workers: Sequence[BuiltWorker], place: Place) -> Path:
     """Write the configuration and the modules of wpy's own into `place.folder`. Workers are numbered in their order."""
-    for name in ("dispatch.js", "tail.js", "small.js", "python.js", "rpc.js", "workflow_binding.js"):
+    for name in ("dispatch.js", "tail.js", "small.js", "python.js", "rpc.js", "workflow_binding.js", "email.js"):
         (place.folder / name).write_text(shim(name), encoding="utf-8")
     names = {worker.config.name for worker in workers}
     services: list[dict[str, Any]] = []
@@ -300,6 +302,8 @@ class Bindings:
             self._small(dataset.binding, "analytics")
         for secret in config.secrets_store_secrets:
             self._small(secret.binding, "secret")
+        for email in config.send_email:
+            self._small(email.name, "email")
         for hyperdrive in config.hyperdrive:
             self._hyperdrive(hyperdrive)
         if config.version_metadata is not None:

@@ -1,3 +1,4 @@
+import { EmailMessage } from "cloudflare:email";
 import { WorkerEntrypoint, DurableObject } from "cloudflare:workers";
 import { Hono } from "hono";
 import { drizzle } from "drizzle-orm/d1";
@@ -89,6 +90,14 @@ app.get("/misc", async (c) => {
   const none = await c.env.NONE.fetch("https://x.example/a?b=1"); out.nobody = [none.status, await none.text()];
   const a = await c.env.ASSETS.fetch("https://x/page"); out.asset = [a.status, a.headers.get("content-type"), await a.text()];
   out.missing = (await c.env.ASSETS.fetch("https://x/nothere")).status;
+  return c.json(out);
+});
+app.get("/email", async (c) => {
+  const raw = (from: string, more = "Message-ID: <1@x>\r\n") => new EmailMessage("me@example.com", "ann@example.com", `From: Me <${from}>\r\nTo: ann@example.com\r\n${more}Subject: Raw\r\n\r\nhello ü\r\n`);
+  const out: unknown[] = [];
+  for (const message of [raw("me@example.com"), raw("other@example.com"), raw("me@example.com", ""), { from: { name: "Me", email: "me@example.com" }, to: ["ann@example.com"], subject: "Built", text: "plain", html: "<b>html</b>" }, { from: "me@example.com", to: "bob@example.com", text: "x" }]) {
+    try { out.push(typeof (await c.env.MAIL.send(message)).messageId); } catch (e) { out.push((e as Error).message); }
+  }
   return c.json(out);
 });
 app.get("/do", async (c) => { const s = c.env.COUNTER.getByName("x"); const out: any = { inc: await s.inc(), sql: await s.sqlCount() }; await new Promise((r) => setTimeout(r, 500)); out.alarms = await s.alarms(); return c.json(out); });

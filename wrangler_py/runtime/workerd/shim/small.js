@@ -1,3 +1,5 @@
+import { RAW } from "cloudflare-internal:email";
+
 // Bindings with one method, each answered by wpy. `env.kind` says which, `env.wpy` leads there.
 async function call(env, method, args) {
 	const answer = await env.wpy.fetch("http://wpy/", { method: "POST", body: JSON.stringify({ method, args }) });
@@ -58,7 +60,32 @@ class SecretsStoreSecret {
 	}
 }
 
-const KINDS = { ratelimit: RateLimit, analytics: AnalyticsEngineDataset, secret: SecretsStoreSecret };
+const address = (given) => (typeof given === "object" && given !== null ? (given.name ? `"${given.name}" <${given.email}>` : given.email) : given);
+
+class SendEmail {
+	#env;
+	constructor(env) {
+		this.#env = env;
+	}
+	async send(message) {
+		const { from, to, subject, html, text: plain } = message ?? {};
+		for (const [name, given] of Object.entries({ from, to })) {
+			if (!given) throw new TypeError(`send(): the message has no \`${name}\``);
+		}
+		const raw = message[RAW] ?? message.raw;
+		const fields = {
+			from: address(from),
+			to: Array.isArray(to) ? to.map(address) : address(to),
+			subject: subject ?? null,
+			html: html ?? null,
+			text: plain ?? null,
+			raw: raw === undefined ? null : await new Response(raw).text(),
+		};
+		return { messageId: await call(this.#env, "send", [fields]) };
+	}
+}
+
+const KINDS = { ratelimit: RateLimit, analytics: AnalyticsEngineDataset, secret: SecretsStoreSecret, email: SendEmail };
 
 export default function (env) {
 	return new KINDS[env.kind](env);
