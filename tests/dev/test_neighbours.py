@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import threading
 import time
 
 import pytest
+from counting import wait_until
 
 PRODUCER = """
 from workers import Response, WorkerEntrypoint
@@ -14,6 +18,21 @@ class Default(WorkerEntrypoint):
     async def fetch(self, request):
         await self.env.JOBS.send({"n": request.url.rpartition("/")[2]})
         return Response("sent")
+"""
+#: The server stands still while this sends: only the file of the worker's process has the message.
+STOPPING = """
+import os
+import pathlib
+import signal
+
+from workers import Response, WorkerEntrypoint
+
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        os.kill(os.getppid(), signal.SIGSTOP)
+        await self.env.JOBS.send({{"n": 5}})
+        pathlib.Path({sent!r}).touch()
 """
 CONSUMER = """
 import time
@@ -69,6 +88,22 @@ def test_messages_wait_while_the_consumer_is_down(pair):
     again = pair.start("-c", "consumer.toml")
     again.wait_for("got 2 at")
     assert not again.find("got 1 at")
+
+
+def test_what_only_the_file_of_a_killed_producer_has_is_taken_by_the_neighbour_that_lives(pair, tmp_path):
+    pair.write("src/producer.py", STOPPING.format(sent=str(tmp_path / "sent")))
+    producer, consumer = pair.start("-c", "producer.toml"), pair.start("-c", "consumer.toml")
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it is killed before it answers
+            producer.get("/5")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until((tmp_path / "sent").exists)
+    producer.destroy()
+    asking.join()
+    consumer.wait_for("got 5 at")
 
 
 def test_a_second_consumer_is_refused_with_the_name_of_the_first(pair):

@@ -23,9 +23,9 @@ from wrangler_py.store.sessions import lock_if_free
 
 _FOLDER = "outbox"
 _SUFFIX = ".sends"
-#: How often the outboxes of neighbours that were killed are looked for (seconds), and how soon again after one that was
-#: still being written.
-_LOOK_EVERY_S = 60.0
+#: How often the outboxes of neighbours that were killed are looked for (seconds; whoever consumes the queue here waits for
+#: what is in them), and how soon again after one that was still being written.
+_LOOK_EVERY_S = 2.0
 _AGAIN_S = 1.0
 
 
@@ -71,8 +71,10 @@ class OutboxHome:
 
         A message taken from such a file counts as sent now: it was kept, not yet in a queue.
         """
-        living = {str(session) for session in self._living() if session != self._session} | self._made
-        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in living]
+        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in self._made]
+        if left:  # who is alive is asked only then: with no neighbour it costs next to nothing to look often
+            living = {str(session) for session in self._living() if session != self._session}
+            left = [path for path in left if path.name.split("-")[0] not in living]
         for path in left:
             with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
                 # Another session may be at it; and what it has finished is no more, though it is open here.
