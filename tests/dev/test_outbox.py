@@ -54,6 +54,8 @@ class Default(WorkerEntrypoint):
             for number in range(count):
                 await self.env.JOBS.send({"n": number, "pad": "x" * pad})
                 note(folder, "sent", str(number))
+        if url.path == "/nested":
+            asyncio.run(self.fill())  # on a face of the loop of its own
         if url.path == "/answers":
             first = await self.env.KEPT.send("a")
             second = await self.env.KEPT.sendBatch([{"body": "b"}, {"body": "c"}])
@@ -71,6 +73,10 @@ class Default(WorkerEntrypoint):
                 when == metrics.oldestMessageTimestamp.isoformat(),
             ])
         return Response("ok")
+
+    async def fill(self):
+        for number in range(20):
+            await self.env.KEPT.send(number)
 
     async def queue(self, batch, env, ctx):
         for message in batch.messages:
@@ -210,3 +216,4 @@ def test_without_a_file_a_send_waits_for_the_server(project):
     shutil.rmtree(project.state / "outbox")
     assert server.get("/send?count=20&pad=0").status == 200
     wait_until(lambda: numbers(project.folder, "handled") == list(range(20)))
+    assert server.get("/nested").text == "ok"

@@ -116,7 +116,7 @@ class Outbox:
             except OSError:  # the disk is full, the folder is gone: the server's word is what counts
                 await self._stored(sent)
         if self._size > _FULL and self._unstored:
-            room = self._hub.create_future()
+            room = asyncio.get_running_loop().create_future()
             self._waiting.append(room)
             await room
         return _answer_class()(self, sent)
@@ -140,7 +140,7 @@ class Outbox:
 
     async def _stored(self, sent: _Sent) -> None:
         if sent.open:
-            sent.future = self._hub.create_future()
+            sent.future = asyncio.get_running_loop().create_future()
             await sent.future
         if sent.error is not None:
             raise sent.error
