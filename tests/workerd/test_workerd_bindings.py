@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import os
 import shutil
@@ -150,6 +151,13 @@ def test_streams_and_websockets(server: DevServer) -> None:
     with urllib.request.urlopen(f"{server.url}/sse") as events:
         assert events.readline() == b"data: 0\n"  # while the others are still to come
         assert events.read().split() == [b"data:", b"1", b"data:", b"2"]
+
+    for query in ("", "?auto=1"):
+        plain = server.get(f"/zipped{query}", headers={"accept-encoding": "identity"})
+        assert (plain.body, plain.headers.get("content-encoding")) == (b"zipped " * 50, None)
+        packed = server.get(f"/zipped{query}", headers={"accept-encoding": "br, gzip"})
+        assert (gzip.decompress(packed.body), packed.headers["content-encoding"]) == (b"zipped " * 50, "gzip")
+    assert server.request("HEAD", "/").headers.get("content-length") is None  # the Worker's body is not known
 
     async def talk() -> tuple[Any, Any, int | None]:
         async with websockets.connect(server.url.replace("http", "ws") + "/ws") as socket:

@@ -18,6 +18,7 @@ from wrangler_py.server import guard
 from wrangler_py.server.cf import PLACEHOLDER
 from wrangler_py.server.control import ControlApi
 from wrangler_py.server.dashboard_api.door import DashboardDoor
+from wrangler_py.server.encoding import unpacked
 from wrangler_py.server.rest.door import RestDoor
 from wrangler_py.server.triggers import Triggers
 from wrangler_py.server.websockets import converse, refuse
@@ -141,11 +142,16 @@ class FrontDoor:
         except WorkerError as error:
             await respond(send, 500, error.text)
             return 500, error.text, None
+        empty = scope["method"] == "HEAD" or response.status in (204, 304)
+        if not empty and any(name.lower() == "content-encoding" for name, _ in response.headers):
+            accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+            response = unpacked(response, accepted.decode("latin-1"))
         headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in response.headers]
         names = {name.lower() for name, _ in headers}
-        empty = scope["method"] == "HEAD" or response.status in (204, 304)
         stream = response.stream
-        if stream is None and b"content-length" not in names and response.status not in (204, 304):
+        # Of a HEAD it is only known when the Worker has made the body all the same.
+        known = response.body or scope["method"] != "HEAD"
+        if stream is None and known and b"content-length" not in names and response.status not in (204, 304):
             headers.append((b"content-length", str(len(response.body)).encode()))
         headers = [header for header in headers if header[0].lower() != b"transfer-encoding"]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})

@@ -103,6 +103,11 @@ app.get("/email", async (c) => {
 app.get("/do", async (c) => { const s = c.env.COUNTER.getByName("x"); const out: any = { inc: await s.inc(), sql: await s.sqlCount() }; await new Promise((r) => setTimeout(r, 500)); out.alarms = await s.alarms(); return c.json(out); });
 app.get("/ws", (c) => c.env.COUNTER.getByName("ws").fetch(c.req.raw));
 app.get("/cache", async (c) => { const cache = caches.default; await cache.put("http://x/a", new Response("cached", { headers: { "cache-control": "max-age=60" } })); const m = await cache.match("http://x/a"); const d = await cache.delete("http://x/a"); return c.json([await m?.text(), m?.headers.get("cf-cache-status"), d, (await cache.match("http://x/a")) === undefined, (await caches.open("n")) !== undefined]); });
+app.get("/zipped", (c) => {
+  const text = new Response("zipped ".repeat(50)).body!;
+  if (c.req.query("auto")) return new Response(text, { headers: { "content-encoding": "gzip" } });
+  return new Response(text.pipeThrough(new CompressionStream("gzip")), { headers: { "content-encoding": "gzip" }, encodeBody: "manual" } as any);
+});
 app.post("/upload", async (c) => { const o = await c.env.R2.put("up", c.req.raw.body); return c.json([o.size, o.etag]); });
 app.get("/download", async (c) => { const o = await c.env.R2.get("up"); return new Response(o.body, { headers: { "content-length": String(o.size) } }); });
 app.get("/sse", (c) => { const { readable, writable } = new TransformStream(); const w = writable.getWriter(); c.executionCtx.waitUntil((async () => { for (let i = 0; i < 3; i++) { await w.write(new TextEncoder().encode(`data: ${i}\n\n`)); await new Promise((r) => setTimeout(r, 200)); } await w.close(); })()); return new Response(readable, { headers: { "content-type": "text/event-stream" } }); });
