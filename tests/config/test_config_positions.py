@@ -149,6 +149,7 @@ json_values = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
+@pytest.mark.no_cover
 @given(st.dictionaries(keys, toml_values, max_size=4), st.booleans())
 def test_every_field_of_any_toml_has_its_own_place(data: dict[str, Any], multiline: bool):
     text = tomli_w.dumps(data, multiline_strings=multiline)
@@ -158,6 +159,7 @@ def test_every_field_of_any_toml_has_its_own_place(data: dict[str, Any], multili
 
 
 @settings(max_examples=300, deadline=None)
+@pytest.mark.no_cover
 @given(st.dictionaries(keys, json_values, max_size=4), st.sampled_from([None, 2]), st.booleans())
 def test_every_field_of_any_json_has_its_own_place(data: dict[str, Any], indent: int | None, ascii_only: bool):
     text = blank_extras(json.dumps(data, indent=indent, ensure_ascii=ascii_only))

@@ -59,6 +59,7 @@ relaxed = settings(max_examples=200, deadline=None, suppress_health_check=[Healt
 
 
 @relaxed
+@pytest.mark.no_cover
 @given(formats, st.data(), environments)
 def test_a_config_cut_short(folder: Path, which: tuple[str, bytes], data: st.DataObject, env: str | None):
     name, content = which
@@ -66,6 +67,7 @@ def test_a_config_cut_short(folder: Path, which: tuple[str, bytes], data: st.Dat
 
 
 @relaxed
+@pytest.mark.no_cover
 @given(formats, st.data(), environments)
 def test_a_config_with_bytes_changed(folder: Path, which: tuple[str, bytes], data: st.DataObject, env: str | None):
     name, content = which
@@ -80,6 +82,7 @@ def test_a_config_with_bytes_changed(folder: Path, which: tuple[str, bytes], dat
 
 
 @relaxed
+@pytest.mark.no_cover
 @given(st.sampled_from(["wrangler.toml", "wrangler.json"]), st.binary(max_size=200))
 def test_any_bytes(folder: Path, name: str, content: bytes):
     load(folder, name, content, None)
@@ -107,6 +110,7 @@ sections = st.dictionaries(st.sampled_from([*keys.TOP_LEVEL, *keys.REMOVED, "jun
 
 
 @relaxed
+@pytest.mark.no_cover
 @given(
     sections, st.none() | values | st.dictionaries(st.sampled_from(["dev", "nope"]), values | sections), environments
 )
@@ -120,6 +124,7 @@ def test_any_value_in_any_field(folder: Path, top: dict[str, Any], envs: Any, en
 
 
 @relaxed
+@pytest.mark.no_cover
 @given(st.binary(max_size=60) | st.text(st.sampled_from("AB= '\"`#\n\\${}:x-")).map(str.encode), st.data())
 def test_any_dev_vars(tmp_path_factory: pytest.TempPathFactory, content: bytes, data: st.DataObject):
     with tempfile.TemporaryDirectory() as name:

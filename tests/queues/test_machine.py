@@ -342,4 +342,5 @@ QueueMachine.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-TestQueueMachine = pytest.mark.timeout(600)(QueueMachine.TestCase)
+#: Measured, it would take three times as long, and other tests run the same lines.
+TestQueueMachine = pytest.mark.no_cover(pytest.mark.timeout(600)(QueueMachine.TestCase))

@@ -100,7 +100,7 @@ def _known(
     config: Any, env: str | None, persist_to: Any, wanted: str | None, *, needed: bool
 ) -> tuple[SessionClient | None, dict[str, Any]]:
     """The session and its crons; without a session, where none is needed, those of the config."""
-    from wrangler_py.cli.session_client import connect_to, running_session
+    from wrangler_py.cli.session_client import connect_to, no_session, running_session
     from wrangler_py.cli.state import find_project
 
     project = find_project(config, env, persist_to)
@@ -108,7 +108,7 @@ def _known(
         client = connect_to(project.folder, wanted)
         return client, client.call("GET crons")
     if not project.workers:
-        raise CommandError("There is no config to take the cron from, and no session runs.")
+        raise CommandError(f"There is no config to take the cron from. {no_session(project.folder)}")
     crons = [{"worker": worker.name, "cron": cron} for worker in project.workers for cron in worker.crons]
     return None, {"workers": [worker.name for worker in project.workers], "crons": crons}
 
