@@ -12,12 +12,11 @@ import typer
 
 from wrangler_py.cli import storage_common as common
 from wrangler_py.cli import storage_resources as resources
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import FAILED, CommandError, hint, plural, printable, result, result_json, table
-from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.config import snippets
-
-from wrangler_py.cli.storage_common import PreviewOption, RemoteOption  # isort: skip
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.d1 import D1Database, D1Result
@@ -67,6 +66,7 @@ def opened(project: Project, d1: D1Config) -> Iterator[D1Database]:
 
 
 @app.command()
+@on_state(local=True, preview=True)
 def execute(
     database: DatabaseArgument,
     command: Annotated[
@@ -76,19 +76,15 @@ def execute(
     file: Annotated[Path | None, typer.Option("--file", metavar="FILE", help="A .sql file to run.")] = None,
     as_json: JsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted; there is nothing to confirm.")] = False,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Run SQL, all of it in one transaction, and print what it gives."""
     with common.told():
         if (command is None) == (file is None):
             raise CommandError("Error: must provide --command or --file." + (" Not both." if command else ""))
         sql = command if command is not None else _sql_of(file)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         worker, d1 = chosen(project, database)
         with opened(project, d1) as open_database:
             results = _run(open_database, sql, lambda: _waiting_migrations(worker, d1, open_database), as_json=as_json)
@@ -158,6 +154,7 @@ def _sql_of(file: Path | None) -> str:
 
 
 @app.command()
+@on_state(local=True)
 def export(
     database: DatabaseArgument,
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The .sql file to write.")],
@@ -169,11 +166,8 @@ def export(
     skip: Annotated[
         bool, typer.Option("--skip-confirmation", "-y", help="Accepted; there is nothing to confirm.")
     ] = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Write the database as SQL."""
     from wrangler_py.bindings.d1_export import export_sql
@@ -181,7 +175,7 @@ def export(
     with common.told():
         if no_schema and no_data:
             raise CommandError("--no-schema and --no-data together leave nothing to export.")
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         _, d1 = chosen(project, database)
         with opened(project, d1) as open_database:
             known = {str(name) for (name,) in open_database.read("SELECT name FROM sqlite_schema WHERE type = 'table'")}
@@ -203,15 +197,15 @@ def export(
 
 
 @app.command("list")
+@on_state()
 def list_databases(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the databases of the config."""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         found = [_described(project, worker, d1) for worker in project.workers for d1 in worker.d1_databases]
         if as_json:
             result_json(found)
@@ -223,20 +217,20 @@ def list_databases(
 
 
 @app.command()
+@on_state()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new database.")],
     binding: resources.NewBindingOption = None,
     location: resources.LocationOption = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print what the config needs for a new database."""
     from wrangler_py.cli.queues_texts import binding_name
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         if any(d1.database_name == name for worker in project.workers for d1 in worker.d1_databases):
             raise CommandError(f"A database with that name already exists: '{printable(name)}' stands in the config.")
         entry = {
@@ -248,18 +242,18 @@ def create(
 
 
 @app.command()
+@on_state()
 def delete(
     database: DatabaseArgument,
     skip_confirmation: resources.SkipOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete a database's tables, all of them."""
     from wrangler_py.bindings.files import d1_path
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         _, d1 = chosen(project, database)
         resources.confirmed(f"About to delete DB '{d1.database_name}'. Ok to proceed?", skip=skip_confirmation)
         there = resources.delete_files(project, d1_path(project.folder, d1.database_id))
@@ -271,16 +265,16 @@ _DESCRIBED = ("name", "binding", "uuid", "num_tables", "database_size", "worker"
 
 
 @app.command()
+@on_state()
 def info(
     database: DatabaseArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Show where a database stands, its size and its number of tables."""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         described = _described(project, *chosen(project, database))
         if as_json:
             result_json(described)

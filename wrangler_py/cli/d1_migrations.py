@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wrangler_py.cli import storage_common as common
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
-from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
-
-from wrangler_py.cli.storage_common import PreviewOption, RemoteOption  # isort: skip
+from wrangler_py.cli.where import Where, on_state
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.d1 import D1Database
@@ -34,21 +33,21 @@ _TABLE = """CREATE TABLE IF NOT EXISTS {table}(
 
 
 @app.command()
+@on_state()
 def create(
     database: DatabaseArgument,
     message: Annotated[
         str, typer.Argument(metavar="MESSAGE", help="What the migration does; part of the file's name.")
     ],
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Create an empty migration with the next number."""
     from wrangler_py.cli.d1 import chosen
     from wrangler_py.clock import SystemClock
 
     with common.told():
-        worker, d1 = chosen(common.project_of(config, env, persist_to), database)
+        worker, d1 = chosen(where.project(), database)
         name = re.sub(r'[\s/\\:*?"<>|\x00]+', "_", message.strip()).strip("_")
         if not name:
             raise CommandError("The message names the file: give it a letter or a digit at least.")
@@ -64,21 +63,18 @@ def create(
 
 
 @app.command("list")
+@on_state(local=True, preview=True)
 def list_migrations(
     database: DatabaseArgument,
     as_json: JsonOption = False,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the migrations that are not applied yet."""
     from wrangler_py.cli.d1 import chosen, opened
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         worker, d1 = chosen(project, database)
         with opened(project, d1) as open_database:
             pending = _pending(worker, d1, open_database)
@@ -92,22 +88,19 @@ def list_migrations(
 
 
 @app.command("apply")
+@on_state(local=True, preview=True)
 def apply_migrations(
     database: DatabaseArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted; there is nothing to confirm.")] = False,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Apply what is not applied yet, in order. One that fails changes nothing, and the ones after it wait."""
     from wrangler_py.bindings.d1 import D1Error
     from wrangler_py.cli.d1 import chosen, opened
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         worker, d1 = chosen(project, database)
         folder = _folder(worker, d1)
         with opened(project, d1) as open_database:

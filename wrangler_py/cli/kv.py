@@ -15,12 +15,11 @@ import typer
 
 from wrangler_py.cli import storage_common as common
 from wrangler_py.cli import storage_resources as resources
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json
-from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.config import snippets
-
-from wrangler_py.cli.storage_common import PreviewOption, RemoteOption  # isort: skip
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.kv import KvEntry, KvKey, KvStore
@@ -86,6 +85,7 @@ def _opened(project: Project, namespace: str, *, to_read: bool = False) -> Itera
 
 
 @keys.command()
+@on_state(local=True, preview=True)
 def put(
     key: KeyArgument,
     value: Annotated[str | None, typer.Argument(metavar="VALUE", help="The value.")] = None,
@@ -95,12 +95,8 @@ def put(
     ttl: TtlOption = None,
     expiration: ExpirationOption = None,
     metadata: MetadataOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Write a single key-value pair."""
     with common.told():
@@ -109,7 +105,7 @@ def put(
         data = (value or "").encode("utf-8", "surrogateescape") if path is None else common.read_file(path, "the file")
         _check_key(key)
         _check_json(metadata)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, shown = _chosen(project, binding, namespace_id)
         with _opened(project, namespace) as store:
             assert store is not None
@@ -120,22 +116,19 @@ def put(
 
 
 @keys.command()
+@on_state(local=True, preview=True)
 def get(
     key: KeyArgument,
     text: Annotated[bool, typer.Option("--text", help="Decode the value as UTF-8.")] = False,
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print the value of a key, as it is."""
     with common.told():
         _check_key(key)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, _ = _chosen(project, binding, namespace_id)
         with _opened(project, namespace, to_read=True) as store:
             found = store.get(key) if store is not None else None
@@ -148,21 +141,18 @@ def get(
 
 
 @keys.command("list")
+@on_state(local=True, preview=True)
 def list_keys(
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
     prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin like this.")] = "",
     as_json: JsonOption = False,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List all keys, as JSON (as wrangler does, with or without --json)."""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, _ = _chosen(project, binding, namespace_id)
         found: list[KvKey] = []
         with _opened(project, namespace, to_read=True) as store:
@@ -186,21 +176,18 @@ def _key_object(key: KvKey) -> dict[str, Any]:
 
 
 @keys.command()
+@on_state(local=True, preview=True)
 def delete(
     key: KeyArgument,
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Remove a single key-value pair."""
     with common.told():
         _check_key(key)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, shown = _chosen(project, binding, namespace_id)
         with _opened(project, namespace, to_read=True) as store:
             if store is not None:
@@ -209,6 +196,7 @@ def delete(
 
 
 @bulk.command("put")
+@on_state(local=True, preview=True)
 def bulk_put(
     filename: FileArgument,
     binding: BindingOption = None,
@@ -216,19 +204,15 @@ def bulk_put(
     ttl: TtlOption = None,
     expiration: ExpirationOption = None,
     metadata: MetadataOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Write many pairs, all or none: [{"key", "value", "expiration"?, "expiration_ttl"?, "metadata"?, "base64"?}, ...]."""
     with common.told():
         _check_json(metadata)
         items = _json_list(filename)
         entries = [_entry(filename, i, item, ttl, expiration, metadata) for i, item in enumerate(items)]
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, _ = _chosen(project, binding, namespace_id)
         with _opened(project, namespace) as store:
             assert store is not None
@@ -237,21 +221,18 @@ def bulk_put(
 
 
 @bulk.command("get")
+@on_state(local=True, preview=True)
 def bulk_get(
     filename: FileArgument,
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print the values of the keys in a file, a JSON list of texts (or of {"name": key}), as a JSON object."""
     with common.told():
         wanted = _keys(filename)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, _ = _chosen(project, binding, namespace_id)
         values: dict[str, Any] = dict.fromkeys(wanted)
         with _opened(project, namespace, to_read=True) as store:
@@ -262,22 +243,19 @@ def bulk_get(
 
 
 @bulk.command("delete")
+@on_state(local=True, preview=True)
 def bulk_delete(
     filename: FileArgument,
     force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask for confirmation.")] = False,
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
-    preview: PreviewOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete the keys in a file, a JSON list of texts (or of {"name": key}); all or none."""
     with common.told():
         unwanted = _keys(filename)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, shown = _chosen(project, binding, namespace_id)
         question = f"Are you sure you want to delete all the keys read from {filename} from namespace {shown}?"
         if not force and sys.stdin.isatty() and not typer.confirm(question):
@@ -289,15 +267,15 @@ def bulk_delete(
 
 
 @namespaces.command("list")
+@on_state()
 def list_namespaces(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the namespaces of the config with their number of keys, as JSON (as wrangler does)."""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         listed = []
         for worker in project.workers:
             for kv in worker.kv_namespaces:
@@ -310,20 +288,19 @@ def list_namespaces(
 
 
 @namespaces.command("create")
+@on_state(preview=True)
 def create_namespace(
     namespace: Annotated[str, typer.Argument(metavar="NAMESPACE", help="The name of the new namespace.")],
     binding: resources.NewBindingOption = None,
     as_json: JsonOption = False,
-    preview: PreviewOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print what the config needs for a new namespace."""
     from wrangler_py.cli.queues_texts import binding_name
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         entry = {"binding": binding or binding_name(namespace), "id": resources.new_namespace_id()}
         resources.created(
             project, "kv_namespaces", entry, "KV Namespace", f"kv namespace create {namespace}", as_json=as_json
@@ -331,20 +308,19 @@ def create_namespace(
 
 
 @namespaces.command("delete")
+@on_state(preview=True)
 def delete_namespace(
     binding: BindingOption = None,
     namespace_id: NamespaceOption = None,
     skip_confirmation: resources.SkipOption = False,
-    preview: PreviewOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete a namespace's keys, all of them."""
     from wrangler_py.bindings.files import kv_path
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         namespace, shown = _chosen(project, binding, namespace_id)
         resources.confirmed(f"Are you sure you want to delete KV namespace {shown}?", skip=skip_confirmation)
         there = resources.delete_files(project, kv_path(project.folder, namespace))

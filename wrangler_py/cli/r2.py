@@ -13,12 +13,11 @@ import typer
 
 from wrangler_py.cli import storage_common as common
 from wrangler_py.cli import storage_resources as resources
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, printable, result, result_json, table
-from wrangler_py.cli.storage_common import ConfigOption, EnvOption, JsonOption, LocalOption, PersistToOption
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.config import snippets
-
-from wrangler_py.cli.storage_common import RemoteOption  # isort: skip
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.r2 import R2Store
@@ -85,6 +84,7 @@ def _opened(project: Project, bucket: str, operation: str, *, to_read: bool = Fa
 
 
 @objects.command()
+@on_state(local=True)
 def put(
     object_path: PathArgument,
     file: Annotated[Path | None, typer.Option("--file", "-f", metavar="FILE", help="The file to upload.")] = None,
@@ -100,11 +100,8 @@ def put(
     storage_class: Annotated[str | None, typer.Option("--storage-class", "-s")] = None,
     force: Annotated[bool, typer.Option("--force", "-y", help="Accepted; there is nothing to confirm.")] = False,
     jurisdiction: JurisdictionOption = None,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Create an object, or replace it."""
     with common.told():
@@ -120,7 +117,7 @@ def put(
             "cacheExpiry": None if expires is None else _date(expires),
         }
         http = {field: value for field, value in given.items() if value is not None}
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         bucket = _bucket(project, name)
         with _source(file) as source, _opened(project, bucket, "put") as store:
             assert store is not None
@@ -157,6 +154,7 @@ def _date(text: str) -> int:
 
 
 @objects.command()
+@on_state(local=True)
 def get(
     object_path: PathArgument,
     file: Annotated[
@@ -164,18 +162,15 @@ def get(
     ] = None,
     pipe: Annotated[bool, typer.Option("--pipe", "-p", help="Write the object to standard output.")] = False,
     jurisdiction: JurisdictionOption = None,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Fetch an object."""
     with common.told():
         name, key = _parsed(object_path)
         if file is not None and pipe:
             raise CommandError("--file and --pipe cannot both be given.")
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         bucket = _bucket(project, name)
         with _opened(project, bucket, "get", to_read=True) as store:
             found = store.get(key) if store is not None else None
@@ -203,20 +198,18 @@ def get(
 
 
 @objects.command()
+@on_state(local=True)
 def delete(
     object_path: PathArgument,
     force: Annotated[bool, typer.Option("--force", "-y", help="Accepted; there is nothing to confirm.")] = False,
     jurisdiction: JurisdictionOption = None,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete an object."""
     with common.told():
         name, key = _parsed(object_path)
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         bucket = _bucket(project, name)
         with _opened(project, bucket, "delete", to_read=True) as store:
             if store is not None:
@@ -225,6 +218,7 @@ def delete(
 
 
 @objects.command("list")
+@on_state(local=True)
 def list_objects(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="The bucket's name or binding.")],
     prefix: Annotated[str, typer.Option("--prefix", help="Only keys that begin like this.")] = "",
@@ -232,15 +226,12 @@ def list_objects(
         str | None, typer.Option("--delimiter", help="Sum up keys that have this behind the prefix.")
     ] = None,
     as_json: JsonOption = False,
-    local: LocalOption = False,
-    remote: RemoteOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the objects of a bucket. (wrangler has no such command.)"""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         name = _bucket(project, bucket)
         found: list[R2Object] = []
         prefixes: list[str] = []
@@ -290,15 +281,15 @@ def _iso(ms: int) -> str:
 
 
 @buckets.command("list")
+@on_state()
 def list_buckets(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the buckets of the config."""
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         listed = []
         for worker in project.workers:
             for r2 in worker.r2_buckets:
@@ -328,6 +319,7 @@ def list_buckets(
 
 
 @buckets.command("create")
+@on_state()
 def create_bucket(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new bucket.")],
     binding: resources.NewBindingOption = None,
@@ -335,9 +327,8 @@ def create_bucket(
     jurisdiction: JurisdictionOption = None,
     storage_class: Annotated[str | None, typer.Option("--storage-class", "-s", help="Accepted; not kept.")] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print what the config needs for a new bucket."""
     from wrangler_py.cli.queues_texts import binding_name
@@ -346,7 +337,7 @@ def create_bucket(
     with common.told():
         if BUCKET_NAME.fullmatch(name) is None:
             raise CommandError(f'The bucket name "{printable(name)}" is invalid. {BUCKET_NAMES}')
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         if any(r2.bucket_name == name for worker in project.workers for r2 in worker.r2_buckets):
             raise CommandError(
                 f"The bucket you tried to create already exists: '{name}' stands in the config. [code: 10004]"
@@ -356,18 +347,18 @@ def create_bucket(
 
 
 @buckets.command("delete")
+@on_state()
 def delete_bucket(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET", help="The name or binding of the bucket.")],
     jurisdiction: JurisdictionOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete a bucket that is empty."""
     from wrangler_py.bindings.files import r2_path
 
     with common.told():
-        project = common.project_of(config, env, persist_to)
+        project = where.project()
         name = _bucket(project, bucket)
         with _opened(project, name, "delete", to_read=True) as store:
             count = 0 if store is None else store.totals()[0]

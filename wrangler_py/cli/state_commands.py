@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, errors_told, hint, plural, result, result_json, table
-from wrangler_py.cli.state import find_project
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.session.times import iso
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a
 
 
 @app.command()
+@on_state()
 def save(
     name: NameArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Keep the present state under a name; one of that name is replaced."""
     from wrangler_py.session import snapshots
 
     with errors_told():
-        state = find_project(config, env, persist_to).folder
+        state = where.project().folder
         snapshots.refuse_running(state, "saved")
         saved = snapshots.save(state, snapshots.saved_folder(state) / snapshots.check_name(name), _now_ms())
         if as_json:
@@ -44,18 +44,18 @@ def save(
 
 
 @app.command()
+@on_state()
 def load(
     name: NameArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Put a saved state in the place of the present one, which is gone then."""
     from wrangler_py.session import snapshots
 
     with errors_told():
-        state = find_project(config, env, persist_to).folder
+        state = where.project().folder
         snapshots.refuse_running(state, "loaded")
         saved = snapshots.load(_find(state, name), state)
         if as_json:
@@ -65,19 +65,19 @@ def load(
 
 
 @app.command()
+@on_state()
 def diff(
     name: NameArgument,
     other: Annotated[str | None, typer.Argument(metavar="OTHER", help="Another one (the present state).")] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """How a saved state differs from the present one, or from another: rows that are gone, rows that are new."""
     from wrangler_py.session import snapshots
 
     with errors_told():
-        state = find_project(config, env, persist_to).folder
+        state = where.project().folder
         second = state if other is None else _find(state, other)
         found = snapshots.diff(_find(state, name), second)
         if as_json:
@@ -89,18 +89,18 @@ def diff(
 
 
 @app.command()
+@on_state()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete everything that is stored: messages, values, databases, objects. Saved states stay."""
     from wrangler_py.session import snapshots
 
     with errors_told():
-        state = find_project(config, env, persist_to).folder
+        state = where.project().folder
         snapshots.refuse_running(state, "deleted")
         if not yes:
             if not sys.stdin.isatty():
@@ -116,17 +116,17 @@ def reset(
 
 
 @app.command("list")
+@on_state()
 def list_saved(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """The saved states, oldest first."""
     from wrangler_py.session import snapshots
 
     with errors_told():
-        state = find_project(config, env, persist_to).folder
+        state = where.project().folder
         found = snapshots.all_saved(snapshots.saved_folder(state))
         if as_json:
             result_json([_as_json(saved) for saved in found])

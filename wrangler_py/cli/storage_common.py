@@ -7,58 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, printable
 
 if TYPE_CHECKING:
     from wrangler_py.cli.state import Project
     from wrangler_py.clock import Clock
-
-__all__ = [
-    "ConfigOption",
-    "EnvOption",
-    "JsonOption",
-    "LocalOption",
-    "PersistToOption",
-    "PreviewOption",
-    "RemoteOption",
-    "clock_of",
-    "make_folder",
-    "names",
-    "project_of",
-    "read_file",
-    "there_are",
-    "told",
-]
-
-
-def _refuse_remote(wanted: bool) -> None:
-    if wanted:
-        raise typer.BadParameter("wpy works on this machine only. For what is on Cloudflare use wrangler --remote.")
-
-
-LocalOption = Annotated[
-    bool, typer.Option("--local", help="Use the local state. It always does; the option is wrangler's.")
-]
-PreviewOption = Annotated[
-    bool, typer.Option("--preview", help="Use the preview resource. Local runs always do; the option is wrangler's.")
-]
-RemoteOption = Annotated[
-    bool, typer.Option("--remote", callback=_refuse_remote, help="Refused: wpy works on this machine only.")
-]
-
-
-def project_of(configs: Sequence[Path] | None, env: str | None, persist_to: Path | None) -> Project:
-    """See cli/state.find_project."""
-    from wrangler_py.cli.state import find_project
-
-    return find_project(configs, env, persist_to)
 
 
 def make_folder(project: Project) -> None:

@@ -10,16 +10,16 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.output import CommandError, errors_told, result, result_json, table
 from wrangler_py.cli.session_client import SessionClient, SessionOption, running_session
-from wrangler_py.cli.state import Project, find_project
+from wrangler_py.cli.state import Project
+from wrangler_py.cli.where import Where, on_state
 
 if TYPE_CHECKING:
     from wrangler_py.workflows.tables import WorkflowFile
@@ -160,9 +160,9 @@ def _now_ms() -> int:
 
 
 @contextlib.contextmanager
-def _workflows(config: Any, env: str | None, persist_to: Path | None, session: str | None) -> Iterator[Workflows]:
+def _workflows(where: Where, session: str | None) -> Iterator[Workflows]:
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = where.project()
         running = running_session(project.folder, session)
         client = None if running is None else SessionClient(running)
         found = Workflows(project, client)
@@ -184,15 +184,15 @@ def _json_argument(text: str, what: str) -> Any:
 
 
 @app.command("list")
+@on_state()
 def list_workflows(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the workflows of the config and of the state."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         found = workflows.list()
         if as_json:
             result_json(found)
@@ -208,16 +208,16 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 @app.command()
+@on_state()
 def describe(
     name: NameArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Describe a workflow."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         found = next((w for w in workflows.list() if w["name"] == name), None)
         if found is None:
             raise CommandError(f'There is no workflow "{name}".')
@@ -232,18 +232,18 @@ def describe(
 
 
 @app.command()
+@on_state()
 def trigger(
     name: NameArgument,
     params: Annotated[str, typer.Argument(help="Parameters of the instance, as JSON.")] = "",
     instance: Annotated[str | None, typer.Option("--id", help="The instance's id; a random one is made.")] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Trigger a workflow: create an instance of it."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         made = workflows.trigger(name, _json_argument(params, "The parameters"), instance)
         if as_json:
             result_json(made)
@@ -254,6 +254,7 @@ def trigger(
 
 
 @instances.command("list")
+@on_state()
 def list_instances(
     name: NameArgument,
     status: Annotated[str | None, typer.Option("--status", help="Only those of a status.")] = None,
@@ -261,13 +262,12 @@ def list_instances(
     page: Annotated[int, typer.Option("--page", min=1, help="Which page.")] = 1,
     per_page: Annotated[int, typer.Option("--per-page", min=1, help="How many on a page.")] = 25,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the instances of a workflow, the newest first."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         found = workflows.instances(name, status)
         if reverse:
             found = found[::-1]
@@ -282,19 +282,19 @@ def list_instances(
 
 
 @instances.command("describe")
+@on_state()
 def describe_instance(
     name: NameArgument,
     instance: IdArgument = "latest",
     step_output: Annotated[bool, typer.Option(help="Show what steps returned.")] = True,
     truncate_output_limit: Annotated[int, typer.Option(min=1, help="Characters of an output.")] = 5000,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Describe an instance: its status, steps, attempts and errors."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         found = workflows.describe(name, instance)
         if as_json:
             result_json(found)
@@ -336,19 +336,19 @@ def _cut(value: Any, limit: int) -> str:
 
 
 @instances.command("send-event")
+@on_state()
 def send_event(
     name: NameArgument,
     instance: IdArgument,
     event_type: Annotated[str, typer.Option("--type", help="The event's type.")],
     payload: Annotated[str, typer.Option("--payload", help="The event's payload, as JSON.")] = "{}",
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Send an event to an instance."""
-    with _workflows(config, env, persist_to, session) as workflows:
+    with _workflows(where, session) as workflows:
         done = workflows.send_event(name, instance, event_type, _json_argument(payload, "--payload"))
         if as_json:
             result_json(done)
@@ -361,12 +361,11 @@ def _change(action: str, told: str) -> Any:
         name: NameArgument,
         instance: IdArgument,
         as_json: JsonOption = False,
-        config: ConfigOption = None,
-        env: EnvOption = None,
-        persist_to: PersistToOption = None,
         session: SessionOption = None,
+        *,
+        where: Where,
     ) -> None:
-        with _workflows(config, env, persist_to, session) as workflows:
+        with _workflows(where, session) as workflows:
             done = workflows.change(action, name, instance)
             if as_json:
                 result_json(done)
@@ -374,7 +373,7 @@ def _change(action: str, told: str) -> Any:
                 result(f'{told} The instance "{done["id"]}" from {name}: {action} done, its status is {done["status"]}')
 
     command.__doc__ = f"{action.capitalize()} an instance."
-    return command
+    return on_state()(command)
 
 
 for _action, _told in (("pause", "⏸️"), ("resume", "▶️"), ("terminate", "🥷"), ("restart", "🥷")):
