@@ -16,7 +16,7 @@ from wrangler_py.queues import backlog, consumers, history, limits, tables
 from wrangler_py.queues.consumers import QueueConsumerInfo
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.message import Message, Source
-from wrangler_py.queues.settlement import Action, Settlement
+from wrangler_py.queues.settlement import Settlement, after_failure
 from wrangler_py.queues.tables import QueueRecord
 
 #: The owner of a message that a pull consumer holds: no session, whose numbers begin at 1.
@@ -222,24 +222,25 @@ def _again(
     doings: Doings,
 ) -> None:
     """A delivery has failed: the message is ready again, or out of retries."""
-    action: Action = "retry"
-    dead_letter_queue = None
     # Without its consumer there is no limit to go by: whoever consumes the queue next has the say.
-    if consumer is None or message.attempts <= consumer.settings.max_retries:
+    max_retries = None if consumer is None else consumer.settings.max_retries
+    dead_letter_queue = None if consumer is None else consumer.dead_letter_queue
+    action = after_failure(message.attempts, max_retries, dead_letter_queue)
+    delay = 0
+    if action == "retry":
         tables.retry(connection, PULL_OWNER, [(message, ready_ms)])
         doings.ready.setdefault(record.name, []).append(ready_ms)
-    elif consumer.dead_letter_queue is None:
-        action = "drop"
-        tables.delete(connection, record.id, PULL_OWNER, [message])
+        delay = max(0, ready_ms - now_ms) // 1000
     else:
-        action = "dead_letter"
-        dead_letter_queue = consumer.dead_letter_queue
-        target, created = tables.ensure_queue(connection, dead_letter_queue, now_ms)
-        if created:
-            doings.created.append(target.name)
-        tables.move(connection, record.id, target, PULL_OWNER, now_ms, [message])
-        doings.ready.setdefault(target.name, []).append(now_ms + target.delivery_delay * 1000)
-    if action != "retry":
+        if action == "drop":
+            tables.delete(connection, record.id, PULL_OWNER, [message])
+        else:
+            assert dead_letter_queue is not None, "there is one to move to"
+            target, created = tables.ensure_queue(connection, dead_letter_queue, now_ms)
+            if created:
+                doings.created.append(target.name)
+            tables.move(connection, record.id, target, PULL_OWNER, now_ms, [message])
+            doings.ready.setdefault(target.name, []).append(now_ms + target.delivery_delay * 1000)
         connection.execute(_FORGET, (message.seq,))
-    delay = max(0, ready_ms - now_ms) // 1000 if action == "retry" else 0
-    doings.settled.append((record.name, dead_letter_queue, Settlement(message, action, delay, reason)))
+    moved_to = dead_letter_queue if action == "dead_letter" else None
+    doings.settled.append((record.name, moved_to, Settlement(message, action, delay, reason)))

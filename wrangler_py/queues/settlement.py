@@ -64,18 +64,27 @@ def settle(
         retried, asked, reason, where = _decide(message.id, outcome)
         if not retried:
             settlements.append(Settlement(message, "ack", 0, reason, where))
-        elif reason == CANCELED:
+            continue
+        if reason == CANCELED:
             settlements.append(Settlement(message, "release", 0, reason))
-        elif message.attempts <= max_retries or outcome.outcome == CANCELED:
+            continue
+        limit = None if outcome.outcome == CANCELED else max_retries
+        action = after_failure(message.attempts, limit, dead_letter_queue)
+        if action == "retry":
             seconds = retry_delay if asked is None else asked
             delay = clamp_delay(seconds)
-            settlements.append(
-                Settlement(message, "retry", delay, reason, where, None if seconds == delay else seconds)
-            )
+            settlements.append(Settlement(message, action, delay, reason, where, None if seconds == delay else seconds))
         else:
-            action: Action = "dead_letter" if dead_letter_queue else "drop"
             settlements.append(Settlement(message, action, 0, reason, where))
     return settlements
+
+
+def after_failure(attempts: int, max_retries: int | None, dead_letter_queue: str | None) -> Action:
+    """What becomes of a message whose delivery number `attempts` has failed, delivered or pulled. `max_retries` None: there
+    is no limit to go by."""
+    if max_retries is None or attempts <= max_retries:
+        return "retry"
+    return "dead_letter" if dead_letter_queue else "drop"
 
 
 def give_back(messages: Iterable[Message]) -> list[Settlement]:
