@@ -45,6 +45,7 @@ class Default(WorkerEntrypoint):
         seen["both"] = await asyncio.gather(js.add(1, 1), js.add(2, 2))
         for name, call in {
             "own": lambda: js.fail("RangeError"), "odd": lambda: js.fail("OddError"), "missing": lambda: js.missing(1),
+            "nowhere": lambda: self.env.NOWHERE.who("me"),
             "blob": lambda: js.echo(Blob(["text"])),
         }.items():
             try:
@@ -151,6 +152,7 @@ def test_methods_are_called_both_ways(js: JsProject, date: str) -> None:
         "services": [
             {"binding": "JS", "service": "edge"},
             {"binding": "NAMED", "service": "edge", "entrypoint": "Named", "props": {"role": "guest"}},
+            {"binding": "NOWHERE", "service": "edge", "entrypoint": "Nowhere"},
         ],
     }
     js.write("python/wrangler.json", json.dumps(config))
@@ -202,5 +204,6 @@ def test_methods_are_called_both_ways(js: JsProject, date: str) -> None:
     assert asked["own"] == "RangeError: too far"
     unsupported = 'Could not serialize object of type "Blob". This type does not support serialization.'
     assert asked["blob"] == f"DataCloneError: {unsupported}"
+    assert asked["nowhere"] == "TypeError: The Worker has no entrypoint Nowhere."
     assert asked["odd"] == "Error: OddError: odd"
     assert asked["missing"] == 'TypeError: The RPC receiver does not implement the method "missing".'

@@ -131,8 +131,12 @@ export class WpyFront extends WorkerEntrypoint {
 	called() {
 		const [client, server] = Object.values(new WebSocketPair());
 		const session = new Session(server, (kind, name, props, path, args) => {
-			const entrypoint = this.ctx.exports?.[name ?? "default"];
-			if (entrypoint === undefined) throw new TypeError(`The Worker has no entrypoint ${name}.`);
+			const { exports } = this.ctx;
+			if (exports === undefined) {
+				throw new Error("A Python Worker calls methods through ctx.exports: take disable_ctx_exports out of compatibility_flags.");
+			}
+			const entrypoint = exports[name ?? "default"];
+			if (entrypoint === undefined) throw new TypeError(`The Worker has no entrypoint ${name ?? "default"}.`);
 			const target = props === null ? entrypoint : entrypoint({ props });
 			return along(target, path, args && args.map((wire) => session.decode(wire)));
 		});
