@@ -35,6 +35,9 @@ class Dashboard:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("console", self._console)
         page.on("request", self._request)
+        self._waiting: set[Any] = set()
+        page.on("requestfinished", lambda request: self._waiting.discard(request))
+        page.on("requestfailed", lambda request: self._waiting.discard(request))
 
     @classmethod
     def open(
@@ -61,12 +64,21 @@ class Dashboard:
 
     def _request(self, request: Any) -> None:
         self.requests.append(request.url)
+        if not request.url.endswith("/api/events"):  # the stream, which has no end
+            self._waiting.add(request)
         if not request.url.startswith((self.url, "data:", "blob:")):
             self.complaints.append(f"foreign request: {request.url}")
 
     def go(self, address: str) -> None:
         self.page.goto(self.url + ROOT + address)
         self.page.locator("main .page").first.wait_for()
+
+    def settles(self) -> None:
+        """Wait until what the page has asked for is there and drawn."""
+        quiet = 0
+        while quiet < 3:  # what is drawn may ask for more
+            self.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 10)))")
+            quiet = 0 if self._waiting else quiet + 1
 
     # Doing --------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ export async function act(call, say = () => "Done.") {
     const answer = await post(call.path, call.body);
     const text = say(answer);
     if (text) toast(text);
-    refresh();
+    setTimeout(refresh); // once the page shows what follows: it may no longer show what the action was about
     return answer;
   } catch (error) {
     const known = /** @type {ApiError} */ (error);

@@ -23,6 +23,8 @@ export function SearchBox({ value, onChange, known, placeholder, error }) {
   useEffect(() => {
     if (document.activeElement !== input.current) setText(value);
   }, [value]);
+  // What was typed belongs to this screen: somebody who goes to another one does not take it along.
+  useEffect(() => () => clearTimeout(timer.current), []);
   useKeys([{ keys: "/", label: "Search", group: "List", run: () => (input.current.focus(), input.current.select()) }]);
 
   const tell = (next, wait = 140) => {

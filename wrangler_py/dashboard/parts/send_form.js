@@ -3,13 +3,11 @@ import { html, useState } from "../ui.js";
 import { Dialog, openDialog } from "./floating.js";
 import { act, copyAs, whyNot } from "../actions.js";
 import { parseExact } from "../exact_json.js";
-import { bytes, plural } from "../format.js";
+import { bytes, count, plural } from "../format.js";
+import { useLimits } from "../limits.js";
 import { href, navigate } from "../router.js";
 
 const KEY = "wpy.sent.";
-const MAX_BODY = 128000;
-/** As many as the session takes in one call. */
-const MOST = 10000;
 
 /** @param {string} queue @param {{text?: string, contentType?: string, replayOf?: string, queues?: string[]}} [from] a message to edit */
 export function openSend(queue, from = {}) {
@@ -25,6 +23,7 @@ function SendForm({ queue, from, close }) {
   const [to, setTo] = useState(queue);
   const [busy, setBusy] = useState(false);
   const base64 = type === "bytes";
+  const { message_bytes: most, api_send_count: mostSent, delay_seconds: mostDelay } = useLimits();
   let trouble = null;
   const times = /^\d+$/.test(number) ? Number(number) : NaN;
   const seconds = delay.trim() === "" ? undefined : Number(delay);
@@ -38,9 +37,9 @@ function SendForm({ queue, from, close }) {
     }
   }
   if (!trouble && base64 && !/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) trouble = "No base64.";
-  if (!trouble && size > MAX_BODY * (base64 ? 4 / 3 : 1)) trouble = `Larger than a message may be (${bytes(MAX_BODY)}).`;
-  if (!trouble && !(times >= 1 && times <= MOST)) trouble = "The count must be a whole number from 1 to 10,000.";
-  if (!trouble && seconds !== undefined && !(Number.isInteger(seconds) && seconds >= 0 && seconds <= 86400)) trouble = "The delay must be from 0 to 86,400 whole seconds.";
+  if (!trouble && size > most * (base64 ? 4 / 3 : 1)) trouble = `Larger than a message may be (${bytes(most)}).`;
+  if (!trouble && (!(times >= 1) || times > mostSent)) trouble = `The count must be a whole number from 1 to ${count(mostSent ?? 1)}.`;
+  if (!trouble && seconds !== undefined && (!(Number.isInteger(seconds) && seconds >= 0) || seconds > mostDelay)) trouble = `The delay must be from 0 to ${count(mostDelay ?? 0)} whole seconds.`;
   const body = { ...(base64 ? { base64: text.replace(/\s/g, "") } : { text }), contentType: type, ...(seconds !== undefined && { delaySeconds: seconds }) };
   const call = from.replayOf
     ? { path: "messages/replay", body: { ids: [from.replayOf], ...body, ...(to !== queue && { to }) } }
@@ -58,7 +57,7 @@ function SendForm({ queue, from, close }) {
   const footer = html`<button type="button" class="btn quiet" disabled=${!!trouble} onClick=${(event) => copyAs(event.currentTarget, call)}>Copy as…</button>
     <span class="grow small bad" role="alert">${trouble}</span>
     <button type="button" class="btn" onClick=${close}>Cancel</button>
-    <button type="submit" class="btn solid" disabled=${!!trouble || busy || !!whyNot()} title=${whyNot()}>${from.replayOf ? "Replay" : times > 1 ? `Send ${times.toLocaleString("en-US")}` : "Send"} <kbd>Ctrl ⏎</kbd></button>`;
+    <button type="submit" class="btn solid" disabled=${!!trouble || busy || !!whyNot()} title=${whyNot()}>${from.replayOf ? "Replay" : times > 1 ? `Send ${count(times)}` : "Send"} <kbd>Ctrl ⏎</kbd></button>`;
   return html`<${Dialog} title=${from.replayOf ? "Edit and replay" : `Send to ${queue}`} wide close=${close} onSubmit=${submit} footer=${footer}>
     <label class="field"><span>Body</span>
       <textarea class="input mono" rows="11" autofocus spellcheck=${false} value=${text} aria-invalid=${trouble ? "true" : undefined} onInput=${(event) => setText(event.target.value)}></textarea>

@@ -3,9 +3,7 @@ import { html, useState } from "../ui.js";
 import { Dialog, openDialog } from "./floating.js";
 import { act, copyAs, whyNot } from "../actions.js";
 import { bytes, plural } from "../format.js";
-
-/** Larger values are written on the command line, from a file. */
-const MOST = 700000;
+import { useLimits } from "../limits.js";
 
 /**
  * @param {"kv" | "r2"} kind @param {string} resource the id of the namespace, or the name of the bucket
@@ -24,8 +22,9 @@ function PutForm({ kind, resource, from, close, after }) {
   const [ttl, setTtl] = useState(from.ttl ? String(from.ttl) : "");
   const [busy, setBusy] = useState(false);
   const kv = kind === "kv";
+  const { api_value_bytes: most } = useLimits(); // larger values are written on the command line, from a file
   const size = new TextEncoder().encode(text).length;
-  const trouble = !key ? "The key is missing." : size > MOST ? `Larger than ${bytes(MOST)}: write it on the command line, from a file.` : ttl && !/^\d+$/.test(ttl) ? "The time to live must be whole seconds." : null;
+  const trouble = !key ? "The key is missing." : size > most ? `Larger than ${bytes(most)}: write it on the command line, from a file.` : ttl && !/^\d+$/.test(ttl) ? "The time to live must be whole seconds." : null;
   const call = kv
     ? { path: "state/kv/put", body: { namespace: resource, key, text, ...(ttl && { expirationTtl: Number(ttl) }), ...(more && { metadata: more }) } }
     : { path: "state/r2/put", body: { bucket: resource, key, text, ...(more && { contentType: more }) } };
@@ -55,7 +54,8 @@ export function openDelete(kind, resource, keys, after = () => {}) {
     const submit = async () => {
       if (whyNot()) return;
       close();
-      if (await act(call, () => (keys.length === 1 ? `${keys[0]} deleted.` : `${plural(keys.length, "key")} deleted.`))) after();
+      // First away from what is no more: it would be asked for again.
+      await act(call, () => (after(), keys.length === 1 ? `${keys[0]} deleted.` : `${plural(keys.length, "key")} deleted.`));
     };
     return html`<${Dialog} title=${keys.length === 1 ? html`Delete <code>${keys[0]}</code>?` : `Delete ${plural(keys.length, "key")}?`} close=${close} onSubmit=${submit}
       footer=${html`<button type="button" class="btn quiet" onClick=${(event) => copyAs(event.currentTarget, call)}>Copy as…</button><span class="grow"></span><button type="button" class="btn" onClick=${close}>Cancel</button><button type="submit" class="btn danger" autofocus disabled=${!!whyNot()} title=${whyNot()}>Delete</button>`}>

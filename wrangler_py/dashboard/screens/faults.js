@@ -4,6 +4,7 @@ import { get } from "../api.js";
 import { useQuery } from "../live.js";
 import { href } from "../router.js";
 import { count, plural } from "../format.js";
+import { useLimits } from "../limits.js";
 import { act, copyAs, whyNot } from "../actions.js";
 import { FAULTS } from "../events_text.js";
 import { Icon } from "../parts/icons.js";
@@ -22,9 +23,10 @@ export default function Faults() {
   const [times, setTimes] = useState("");
   const [ms, setMs] = useState("1000");
   const [busy, setBusy] = useState(false);
+  const { fault_slow_ms: most } = useLimits();
   const queues = data?.queues ?? [];
   const chosen = queue || queues[0];
-  const trouble = !(Number(percent) > 0 && Number(percent) <= 100) ? "The chance must be above 0 and up to 100 %." : times && !(Number.isInteger(Number(times)) && Number(times) >= 1) ? "How often must be a whole number from 1." : kind === "slow" && !(Number.isInteger(Number(ms)) && Number(ms) >= 1 && Number(ms) <= 60000) ? "The delay must be from 1 to 60,000 milliseconds." : null;
+  const trouble = !(Number(percent) > 0 && Number(percent) <= 100) ? "The chance must be above 0 and up to 100 %." : times && !(Number.isInteger(Number(times)) && Number(times) >= 1) ? "How often must be a whole number from 1." : kind === "slow" && !(Number.isInteger(Number(ms)) && Number(ms) >= 1 && !(Number(ms) > most)) ? `The delay must be from 1 to ${count(most ?? 1)} milliseconds.` : null;
   const call = { path: "faults/add", body: { queue: chosen, kind, percent: Number(percent), ...(times && { times: Number(times) }), ...(kind === "slow" && { ms: Number(ms) }) } };
   const add = async (event) => {
     event.preventDefault();

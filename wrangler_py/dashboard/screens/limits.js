@@ -8,7 +8,7 @@ import { Shape } from "../parts/icons.js";
 export default function Limits() {
   const o = useCell(overview);
   const { data, error } = useQuery((signal) => get("limits", {}, signal), []);
-  return html`<div class="page">
+  return html`<div class="page" tabindex="0" aria-label="Workers and limits" role="region">
     <div class="page-head"><h1>Workers & limits</h1><span class="soft small">wpy ${o?.version ?? ""}</span></div>
     <section class="panel" aria-label="Workers"><header><h2>Workers</h2></header>
       <table class="table"><thead><tr><th scope="col">Name</th><th scope="col">State</th><th scope="col">Handlers</th><th scope="col" class="hide-narrow">Main</th></tr></thead><tbody>

@@ -33,7 +33,8 @@ _API_DEAD_LETTERS = """
     SELECT queue.name, consumer.dead_letter_queue FROM consumer JOIN queue ON queue.id = consumer.queue_id
     WHERE consumer.dead_letter_queue IS NOT NULL
 """
-_MOST_SENT = 10_000
+#: Messages that one call sends at most.
+MOST_SENT = 10_000
 _NO_COUNTS = {"ready": 0, "delayed": 0, "in_flight": 0, "retrying": 0, "dead": 0}
 
 
@@ -273,7 +274,7 @@ def _no_json(name: str) -> Any:
 )
 async def send(call: Call) -> dict[str, Any]:
     record = record_of(call)
-    count = call.whole("count", 1, 1, _MOST_SENT) or 1
+    count = call.whole("count", 1, 1, MOST_SENT) or 1
     delay = call.whole("delaySeconds", None, 0, limits.MAX_DELAY_SECONDS)
     first = outgoing(call, number=0)
     lines = also(

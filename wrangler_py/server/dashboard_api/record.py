@@ -10,9 +10,12 @@ from wrangler_py.events import failures as record_failures
 from wrangler_py.events import metrics, reading, traces
 from wrangler_py.events.limits import WAIT_UNTIL_LIMIT_SECONDS
 from wrangler_py.queues import limits
+from wrangler_py.queues.faults import MAX_SLOW_MS
 from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
 from wrangler_py.server.dashboard_api.call import CURSOR, LIMIT, Call, Parameter, Routes
+from wrangler_py.server.dashboard_api.queues import MOST_SENT
+from wrangler_py.server.dashboard_api.state import MOST_WRITTEN
 
 ROUTES = Routes("Record")
 
@@ -160,40 +163,49 @@ async def figures(call: Call) -> dict[str, Any]:
 
 @ROUTES.get(
     "limits",
-    "Cloudflare's limits that are in force here",
+    "Limits that are in force here: Cloudflare's, and those of this API",
     schemas.record(
         limits=schemas.array(
             schemas.record(
-                name=schemas.TEXT, value=schemas.ANY, unit=schemas.nullable(schemas.TEXT), source=schemas.TEXT
+                key=schemas.TEXT,
+                name=schemas.TEXT,
+                value=schemas.ANY,
+                unit=schemas.nullable(schemas.TEXT),
+                source=schemas.TEXT,
             )
         )
     ),
 )
 async def show_limits(call: Call) -> dict[str, Any]:
-    return {"limits": [{"name": n, "value": v, "unit": u, "source": s} for n, v, u, s in _LIMITS]}
+    return {"limits": [{"key": k, "name": n, "value": v, "unit": u, "source": s} for k, n, v, u, s in _LIMITS]}
 
 
 _QUEUE_LIMITS = "https://developers.cloudflare.com/queues/platform/limits/"
 _QUEUE_CONFIG = "https://developers.cloudflare.com/queues/configuration/configure-queues/"
-_LIMITS: tuple[tuple[str, Any, str | None, str], ...] = (
-    ("Message size", limits.MAX_MESSAGE_BYTES, "bytes", _QUEUE_LIMITS),
-    ("Messages in one sendBatch", limits.MAX_BATCH_COUNT, None, _QUEUE_LIMITS),
-    ("Size of one sendBatch", limits.MAX_BATCH_BYTES, "bytes", _QUEUE_LIMITS),
-    ("Delay of a message or a retry", limits.MAX_DELAY_SECONDS, "s", _QUEUE_LIMITS),
-    ("Batch size of a consumer", limits.MAX_BATCH_SIZE, None, _QUEUE_LIMITS),
-    ("Batch timeout of a consumer", limits.MAX_BATCH_TIMEOUT_MS // 1000, "s", _QUEUE_LIMITS),
-    ("Retries of a consumer", limits.MAX_RETRIES, None, _QUEUE_LIMITS),
-    ("Invocations of a consumer at once", limits.MAX_CONCURRENCY, None, _QUEUE_LIMITS),
-    ("Retention of messages, shortest", limits.MIN_RETENTION_SECONDS, "s", _QUEUE_CONFIG),
-    ("Retention of messages, longest", limits.MAX_RETENTION_SECONDS, "s", _QUEUE_CONFIG),
-    ("Wall time of a batch or a cron", limits.WALL_LIMIT_SECONDS, "s", _QUEUE_LIMITS),
+_OWN = "wpy"
+_LIMITS: tuple[tuple[str, str, Any, str | None, str], ...] = (
+    ("message_bytes", "Message size", limits.MAX_MESSAGE_BYTES, "bytes", _QUEUE_LIMITS),
+    ("send_batch_count", "Messages in one sendBatch", limits.MAX_BATCH_COUNT, None, _QUEUE_LIMITS),
+    ("send_batch_bytes", "Size of one sendBatch", limits.MAX_BATCH_BYTES, "bytes", _QUEUE_LIMITS),
+    ("delay_seconds", "Delay of a message or a retry", limits.MAX_DELAY_SECONDS, "s", _QUEUE_LIMITS),
+    ("max_batch_size", "Batch size of a consumer", limits.MAX_BATCH_SIZE, None, _QUEUE_LIMITS),
+    ("max_batch_timeout", "Batch timeout of a consumer", limits.MAX_BATCH_TIMEOUT_MS // 1000, "s", _QUEUE_LIMITS),
+    ("max_retries", "Retries of a consumer", limits.MAX_RETRIES, None, _QUEUE_LIMITS),
+    ("max_concurrency", "Invocations of a consumer at once", limits.MAX_CONCURRENCY, None, _QUEUE_LIMITS),
+    ("min_retention_seconds", "Retention of messages, shortest", limits.MIN_RETENTION_SECONDS, "s", _QUEUE_CONFIG),
+    ("max_retention_seconds", "Retention of messages, longest", limits.MAX_RETENTION_SECONDS, "s", _QUEUE_CONFIG),
+    ("wall_seconds", "Wall time of a batch or a cron", limits.WALL_LIMIT_SECONDS, "s", _QUEUE_LIMITS),
     (
+        "wait_until_seconds",
         "waitUntil work after the handler",
         WAIT_UNTIL_LIMIT_SECONDS,
         "s",
         "https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil",
     ),
-    ("Runs of crons that are remembered", cron_limits.HISTORY_RUNS, None, "wpy cron history"),
+    ("api_send_count", "Messages that one call of this API sends", MOST_SENT, None, _OWN),
+    ("api_value_bytes", "Value that this API writes to KV or R2", MOST_WRITTEN, "bytes", _OWN),
+    ("fault_slow_ms", "How long a fault holds a batch up", MAX_SLOW_MS, "ms", _OWN),
+    ("cron_runs", "Runs of crons that are remembered", cron_limits.HISTORY_RUNS, None, "wpy cron history"),
 )
 
 
