@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrangler_py import clock as clock_module
 from wrangler_py.clock import SystemClock, VirtualClock, sleep_until
+from wrangler_py.clock import base as clock_module
 
 # SystemClock ----------------------------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ async def test_a_system_timer_waits_on_when_the_wall_clock_is_set_back(monkeypat
 
 
 async def test_a_system_timer_notices_a_wall_clock_that_was_set_forward(monkeypatch):
-    monkeypatch.setattr(clock_module, "_MAX_SLEEP_S", 0.02)
+    monkeypatch.setattr(clock_module, "MAX_SLEEP_S", 0.02)
     clock = SystemClock()
     real_ns = time.time_ns
     fired = asyncio.Event()

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from wrangler_py import clock as clock_module
 from wrangler_py.clock import ClockStopped, SessionClock
+from wrangler_py.clock import session as clock_module
 
 START = 1_772_323_200_000  # 2026-03-01T00:00:00Z
 HOUR = 3_600_000
@@ -335,7 +335,7 @@ async def test_forward_to_wall_time_too():
 
 
 async def test_a_wall_clock_that_is_set_back_is_noticed(wall, monkeypatch):
-    monkeypatch.setattr(clock_module, "_MAX_SLEEP_S", 0.01)
+    monkeypatch.setattr(clock_module, "MAX_SLEEP_S", 0.01)
     clock = Watched()
     fired = []
     clock.call_later(0.05, lambda: fired.append("span"))
@@ -349,7 +349,7 @@ async def test_a_wall_clock_that_is_set_back_is_noticed(wall, monkeypatch):
 
 
 async def test_small_corrections_of_the_wall_clock_are_none(wall, monkeypatch):
-    monkeypatch.setattr(clock_module, "_MAX_SLEEP_S", 0.005)
+    monkeypatch.setattr(clock_module, "MAX_SLEEP_S", 0.005)
     clock = Watched()
     clock.call_later(10, lambda: None)
     for step in range(5):
