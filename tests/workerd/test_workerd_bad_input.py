@@ -57,6 +57,11 @@ CASES = {
         {"durable_objects": {"bindings": [{"name": "D", "class_name": "Gone"}]}},
         [r"not exported in your entrypoint file: Gone\.", r"from your entrypoint, index\.ts"],
     ),
+    "a rule that ends wrangler's own": (
+        'import note from "./note.txt";\nnote;\n' + OK,
+        {"rules": [{"type": "Text", "globs": ["**/*.md"]}]},
+        [r"The file note\.txt matched a module rule in your configuration .*was not marked as `fallthrough = true`"],
+    ),
     "TypeScript unbundled": (
         OK,
         {"no_bundle": True},
@@ -68,6 +73,7 @@ CASES = {
 @pytest.mark.timeout(100)
 def test_code_that_cannot_run_is_told_and_a_save_mends_it(js: JsProject) -> None:
     js.worker(OK)
+    js.write("edge/note.txt", "a note")
     server = js.start()
     for mended, (name, (code, more, patterns)) in enumerate(CASES.items()):
         seen = len(server.output.splitlines())

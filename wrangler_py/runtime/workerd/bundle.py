@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from wrangler_py.config.binding_types import Bundling
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.texts import NOT_EXPORTED
 from wrangler_py.runtime.workerd import node_modules
 from wrangler_py.runtime.workerd.locate import Binary
+from wrangler_py.runtime.workerd.module_rules import ModuleRules
 
 #: How a module is handed to workerd (workerd.capnp, Worker.Module).
 ModuleKind = Literal["esModule", "commonJsModule", "text", "data", "wasm", "json"]
@@ -38,14 +38,6 @@ _KINDS: dict[str, ModuleKind] = {
     "Text": "text",
     "Data": "data",
 }
-#: wrangler's rules, which the config's own come before.
-_DEFAULT_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Text", ("**/*.txt", "**/*.html", "**/*.sql")),
-    ("Data", ("**/*.bin",)),
-    ("CompiledWasm", ("**/*.wasm", "**/*.wasm?module")),
-)
-#: With `no_bundle` the JavaScript files beside the entry are modules too.
-_UNBUNDLED_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (("ESModule", ("**/*.js", "**/*.mjs")), *_DEFAULT_RULES)
 #: What esbuild loads by itself; a rule cannot make anything else of it.
 _OWN_SUFFIXES = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".tsx", ".jsx", ".json", ".css")
 
@@ -96,7 +88,8 @@ async def build(config: WorkerConfig, out: Path, esbuild: Binary | None, *, inli
 
 async def _bundle(config: WorkerConfig, out: Path, esbuild: Binary, inline_map: bool) -> Bundle:
     meta = out / "meta.json"
-    loaders, copied = _loaders(config.bundling)
+    rules = ModuleRules(config.bundling.rules)
+    loaders, copied = _loaders(rules)
     arguments = [
         str(config.main),
         *_options(config, esbuild.version),
@@ -127,8 +120,8 @@ async def _bundle(config: WorkerConfig, out: Path, esbuild: Binary, inline_map: 
         raise
     text = said.decode("utf-8", "replace").strip()
     if process.returncode != 0:
-        raise BuildError(_explained(text, config))
-    return _built(config, out, json.loads(meta.read_bytes()), copied, text)
+        raise BuildError(rules.explain(_explained(text, config)))
+    return _built(config, out, json.loads(meta.read_bytes()), copied, text, rules)
 
 
 def _options(config: WorkerConfig, version: str) -> list[str]:
@@ -169,12 +162,13 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
-def _loaders(bundling: Bundling) -> tuple[dict[str, str], dict[str, ModuleKind]]:
+def _loaders(rules: ModuleRules) -> tuple[dict[str, str], dict[str, ModuleKind]]:
     """esbuild's loader for every suffix that a rule names, and as what the copied files are handed to workerd."""
     loaders: dict[str, str] = {}
     copied: dict[str, ModuleKind] = {}
-    for kind, globs in (*((rule.type, rule.globs) for rule in bundling.rules), *_DEFAULT_RULES):
-        for glob in globs:
+    for rule in rules.counting:
+        kind = rule.type
+        for glob in rule.globs:
             suffix = re.search(r"(\.[A-Za-z0-9_-]+)(\?module)?$", glob)
             if suffix is None or suffix.group(1) in loaders or suffix.group(1) in _OWN_SUFFIXES or kind not in _KINDS:
                 continue
@@ -188,7 +182,18 @@ def _loaders(bundling: Bundling) -> tuple[dict[str, str], dict[str, ModuleKind]]
     return loaders, copied
 
 
-def _built(config: WorkerConfig, out: Path, meta: dict[str, Any], copied: dict[str, ModuleKind], said: str) -> Bundle:
+def _built(
+    config: WorkerConfig,
+    out: Path,
+    meta: dict[str, Any],
+    copied: dict[str, ModuleKind],
+    said: str,
+    rules: ModuleRules,
+) -> Bundle:
+    for path in meta["inputs"]:  # esbuild has a rule of its own for .txt
+        refusal = None if path.startswith("<") else rules.refusal(path)
+        if refusal is not None:
+            raise BuildError(refusal)
     modules = [Module(ENTRY, "esModule", out / ENTRY)]
     exports: tuple[str, ...] = ()
     externals: set[str] = set()
@@ -210,7 +215,9 @@ def _built(config: WorkerConfig, out: Path, meta: dict[str, Any], copied: dict[s
     inputs = (Path(os.path.normpath(config.root / path)) for path in meta["inputs"] if not path.startswith("<"))
     files = tuple(str(path) for path in inputs if "node_modules" not in path.parts)
     flags, warnings = node_modules.needed(externals, config.compatibility_date, config.compatibility_flags)
-    return Bundle(tuple(modules), exports, files, out / _SOURCE_MAP, out, flags, (*warnings, *_warnings(said)))
+    return Bundle(
+        tuple(modules), exports, files, out / _SOURCE_MAP, out, flags, (*rules.warnings, *warnings, *_warnings(said))
+    )
 
 
 def _check_exports(config: WorkerConfig, exports: Sequence[str]) -> None:
@@ -291,14 +298,13 @@ def _copy(config: WorkerConfig, out: Path) -> Bundle:
 
 
 def _beside(config: WorkerConfig, base: Path) -> Iterable[tuple[str, ModuleKind, Path]]:
-    rules: list[tuple[str, tuple[str, ...]]] = [(rule.type, rule.globs) for rule in config.bundling.rules]
-    rules += [rule for rule in _UNBUNDLED_RULES if rule[0] not in {kind for kind, _ in rules}]
+    rules = ModuleRules(config.bundling.rules, bundled=False).counting
     for folder, folders, names in os.walk(base):
         folders[:] = sorted(name for name in folders if name != "node_modules" and not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
             relative = path.relative_to(base).as_posix()
-            kind = next((kind for kind, globs in rules if any(_matches(relative, glob) for glob in globs)), None)
+            kind = next((rule.type for rule in rules if any(_matches(relative, glob) for glob in rule.globs)), None)
             if kind in _KINDS and path != config.main:
                 yield relative, _KINDS[kind], path
 
