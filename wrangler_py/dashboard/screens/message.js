@@ -143,7 +143,7 @@ function Attempt({ a, before, m }) {
       ${a.action === "retry" && m.maxRetries != null && html`<span>${Math.max(0, m.maxRetries + 1 - a.attempt)} left</span>`}
     </div>
     ${trace ? html`<div><h3 class="bad">Traceback</h3><pre class="block wrap trace" tabindex="0">${trace}</pre></div>` : a.error && html`<pre class="block wrap trace" tabindex="0">${a.error}</pre>`}
-    ${logs.length ? html`<div><h3>Logs</h3><ol class="loglines" tabindex="0" aria-label="Logs of this attempt">${logs.map((l) => html`<li class=${"l-" + l.level}><span class="soft mono">${exactTime(l.atMs)}</span><span class="mono">${l.text}</span></li>`)}</ol></div>` : html`<p class="soft small">It printed nothing.</p>`}
+    ${logs.length ? html`<div><h3>${a.batchSize > 1 ? `Logs of the batch, which had ${a.batchSize} messages` : "Logs"}</h3><ol class="loglines" tabindex="0" aria-label="Logs of this attempt">${logs.map((l) => html`<li class=${"l-" + l.level}><span class="soft mono">${exactTime(l.atMs)}</span><span class="mono">${l.text}</span></li>`)}</ol></div>` : html`<p class="soft small">${a.batchSize > 1 ? "The batch" : "It"} printed nothing.</p>`}
   </div>`;
 }
 

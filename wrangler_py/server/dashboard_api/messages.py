@@ -171,6 +171,7 @@ def _attempt(attempt: Attempt, logs: dict[str, list[dict[str, Any]]]) -> dict[st
         "attempt": attempt.attempt,
         "queue": run.queue,
         "batch": run.span,
+        "batchSize": len(run.messages),
         "spanId": run.span,
         "worker": run.worker,
         "atMs": run.started_ms,

@@ -129,6 +129,10 @@ def summed(counts: dict[str, dict[str, int]]) -> dict[str, int]:
     return found
 
 
+def _count(number: int) -> str:
+    return "1 message" if number == 1 else f"{number:,} messages"
+
+
 def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the session's user should know."""
     found = [{"level": level, "text": text, "queue": queue} for level, text, queue in call.session.advice()]
@@ -139,12 +143,12 @@ def advice(call: Call, queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for queue in queues:
         if queue["backlog"] and queue["consumer"] is None and not queue["deadLettersOf"]:
             text = (
-                f'Queue "{queue["name"]}" has {queue["backlog"]} messages and no consumer in any session. They are kept '
+                f'Queue "{queue["name"]}" has {_count(queue["backlog"])} and no consumer in any session. They are kept '
                 "until their retention ends."
             )
             found.append({"level": "warn", "text": text, "queue": queue["name"]})
         if queue["paused"] and queue["backlog"]:
-            text = f'Queue "{queue["name"]}" is paused; {queue["backlog"]} messages wait.'
+            text = f'Queue "{queue["name"]}" is paused; {_count(queue["backlog"])} waiting.'
             found.append({"level": "warn", "text": text, "queue": queue["name"]})
     return found
 

@@ -106,6 +106,7 @@ ATTEMPT = record(
     attempt=INTEGER,
     queue=nullable(TEXT),
     batch=SPAN,
+    batchSize=INTEGER,
     spanId=SPAN,
     worker=nullable(TEXT),
     atMs=MS,
