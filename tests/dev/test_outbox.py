@@ -56,6 +56,12 @@ class Default(WorkerEntrypoint):
                 note(folder, "sent", str(number))
         if url.path == "/nested":
             asyncio.run(self.fill())  # on a face of the loop of its own
+        if url.path == "/metrics":
+            counts = []
+            for number in range(3):
+                await self.env.KEPT.send("kept")
+                counts.append((await self.env.KEPT.metrics()).backlogCount)
+            return Response.json(counts)
         if url.path == "/answers":
             first = await self.env.KEPT.send("a")
             second = await self.env.KEPT.sendBatch([{"body": "b"}, {"body": "c"}])
@@ -207,6 +213,12 @@ def test_what_send_answers_is_there_for_who_looks(project):
         5,
         True,
     ]
+
+
+def test_metrics_counts_what_was_sent_before_it(project):
+    project.config(CONFIG.format(folder=project.folder))
+    project.code(CODE)
+    assert json.loads(project.start("--no-reload").get("/metrics").text) == [1, 2, 3]
 
 
 def test_without_a_file_a_send_waits_for_the_server(project):

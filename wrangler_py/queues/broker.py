@@ -194,7 +194,8 @@ class Broker:
         return error
 
     def metrics(self, queue: str) -> QueueMetrics:
-        """The queue's backlog at this moment."""
+        """The queue's backlog at this moment, with all sends in it that have come before."""
+        self._store.commit_now()
         return tables.metrics(self._store, queue)
 
     def wake(self, queue: str, ready: Sequence[int] = ()) -> None:
