@@ -80,6 +80,8 @@ export function describe(e) {
       return { lane: "session", shape: "replay", tone: "ok", title: `${worker} reloaded`, note: took };
     case "worker.load_failed":
       return { lane: "session", shape: "dead", tone: "bad", title: `${worker} could not be loaded`, note: lastLine(d.error) };
+    case "worker.warned":
+      return { lane: "session", shape: "warn", tone: "warn", title: `${worker}: ${oneLine(d.text)}`.slice(0, 300) };
     case "worker.crashed":
       return { lane: "session", shape: "dead", tone: "bad", title: `${worker} crashed`, note: d.reason };
     case "worker.blocked":
