@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from wrangler_py.store import database
 from wrangler_py.store.database import StateError, Store, open_store
 
 
@@ -168,3 +169,23 @@ async def test_space_is_given_back(store: Store):
     pages = store.query("PRAGMA page_count")[0][0]
     store.reclaim_space()
     assert store.query("PRAGMA page_count")[0][0] < pages / 10
+
+
+async def test_space_is_given_back_in_small_pieces_once_it_is_quiet(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "_QUIET_S", 0.05)
+    monkeypatch.setattr(database, "_NEXT_PAGES_S", 0.001)
+
+    def fill(connection):
+        connection.execute("CREATE TABLE big (b BLOB)")
+        connection.executemany("INSERT INTO big VALUES (?)", [(b"x" * 4000,)] * 2000)
+
+    await store.submit(fill)
+    await store.submit(lambda c: c.execute("DELETE FROM big"))
+    size = store.path.stat().st_size + store.path.with_name(f"{store.path.name}-wal").stat().st_size
+    pieces: list[str] = []
+    store._connection.set_trace_callback(lambda sql: pieces.append(sql) if "incremental_vacuum" in sql else None)
+    async with asyncio.timeout(10):
+        while store.path.stat().st_size > size / 4:
+            await asyncio.sleep(0.01)
+    assert len(pieces) > 10, "each of them short"
+    assert store.query("PRAGMA freelist_count")[0][0] < database._FREE_PAGES

@@ -31,6 +31,12 @@ _BUSY_PAUSE_MS = 10
 _BUSY_STEPS = BUSY_TIMEOUT_MS // (_BUSY_STEP_MS + _BUSY_PAUSE_MS)
 #: How long to wait before opening is tried again while other processes create the same file (ms).
 _OPEN_PAUSE_MS = 20
+#: Free pages are given back to the file system once nothing was written for so long (seconds), if there are so many of them at
+#: least; so many in one go, with so long between two (seconds), so that no message waits for it.
+_QUIET_S = 1.0
+_FREE_PAGES = 256
+_PAGES_AT_ONCE = 64
+_NEXT_PAGES_S = 0.02
 #: `UPDATE ... RETURNING` came with this version.
 _MIN_SQLITE = (3, 35, 0)
 
@@ -91,6 +97,8 @@ class Store:
         self._connection = connection
         self._pending: list[_Entry] = []
         self._planned: asyncio.Handle | None = None
+        self._tidying: asyncio.TimerHandle | None = None
+        self._written = False  # since the tidying was planned
         self._waits = 0  # for how many steps another process has kept the pending group waiting
         self._closed = False
 
@@ -209,7 +217,36 @@ class Store:
                         entry[1].set_result(result)
             chunks.popleft()
         self._waits = 0
+        self._written = True
+        if self._tidying is None and may_wait:
+            self._tidying = asyncio.get_running_loop().call_later(_QUIET_S, self._tidy)
         return True
+
+    def _tidy(self) -> None:
+        """Give a few free pages back, if nothing else is to be done, and go on until few are left."""
+        self._tidying = None
+        if self._closed:
+            return
+        wait_s: float | None = _QUIET_S
+        if not self._written:
+            wait_s = _NEXT_PAGES_S if self._give_back() else None
+        self._written = False
+        if wait_s is not None:
+            self._tidying = asyncio.get_running_loop().call_later(wait_s, self._tidy)
+
+    def _give_back(self) -> bool:
+        """Whether there is more to give back."""
+        try:
+            free = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
+            if free < _FREE_PAGES:
+                return False
+            # executescript, because execute() of this pragma frees one page only.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            if free - _PAGES_AT_ONCE < _FREE_PAGES:  # the file becomes shorter with the next checkpoint
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            return True
+        except sqlite3.Error:  # another process writes, or the disk is full: it is done after the next write
+            return False
 
     def _transaction(self, operations: list[Operation[Any]]) -> list[Any]:
         connection = self._connection
@@ -246,6 +283,9 @@ class Store:
             return
         self.flush()
         self._closed = True
+        if self._tidying is not None:
+            self._tidying.cancel()
+            self._tidying = None
         self._connection.close()
 
 
