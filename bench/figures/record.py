@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
 from statistics import median
@@ -13,6 +15,13 @@ from bench.sides import Session, Subject, next_run
 
 _HOW = ("sequential", "batches", "concurrent")
 _PAIRS = 4
+#: The busy queue on which a page is open: messages per second, and for how long (seconds).
+_PACE = 5_000
+_PACED_S = 6.0
+#: How often the page asks at most (seconds), and how many times as long as the last answer took it waits: GAP_MS and COST of
+#: wrangler_py/dashboard/live.js.
+_PAGE_GAP_S = 0.4
+_PAGE_COST = 10
 
 
 def record(subject: Subject) -> dict[str, Value]:
@@ -37,36 +46,79 @@ def record(subject: Subject) -> dict[str, Value]:
                 cpu.append(measured[with_record][1] / measured[without][1])
             values[f"record_{how}_rate"] = median(rates)
             values[f"record_{how}_cpu"] = median(cpu)
-        values["record_watched"] = median(_watched(with_record, count) for _ in range(pairs))
+        values["record_watched"] = median(_watched(with_record, count * 4) for _ in range(pairs))
+        seconds = 1.0 if subject.quick else _PACED_S
+        _paced(with_record, 1.0)
+        cpu, waits = [], []
+        for _ in range(pairs):
+            alone = _paced(with_record, seconds)
+            time.sleep(1.0)  # what was put aside is made sense of
+            with _page(with_record.port):
+                _load(with_record, "batches", 100)  # the page is there, and has asked
+                time.sleep(1.0)
+                watched = _paced(with_record, seconds)
+            cpu.append(watched[0] / alone[0])
+            waits.append(watched[1] / alone[1])
+        values |= {"record_paced_cpu": median(cpu), "record_paced_wait": median(waits)}
     return values
 
 
 def _watched(session: Session, count: int) -> float:
     """The rate of sendBatch(100) while a dashboard is open, to that without one."""
     alone, _ = _load(session, "batches", count)
-    stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(session.port, stop), daemon=True)
-    watcher.start()
-    try:
+    with _page(session.port):
         watched, _ = _load(session, "batches", count)
-    finally:
-        stop.set()
-        watcher.join(10)
     return watched / alone
 
 
+def _paced(session: Session, seconds: float) -> tuple[float, float]:
+    """`_PACE` messages a second by sendBatch(100), handled meanwhile. CPU time of the tree, and the median time that a request
+    which sends a hundred takes; in seconds."""
+    run, sent, took = next_run(), 0, []
+    cpu, began = session.cpu_seconds(), time.perf_counter()
+    while (now := time.perf_counter()) - began < seconds:
+        due = began + sent / _PACE
+        if now < due:
+            time.sleep(due - now)
+        at = time.perf_counter()
+        session.http.get(f"/batches?queue=BULK&run={run}&from={sent}&n=100")
+        took.append(time.perf_counter() - at)
+        sent += 100
+    session.wait_for(run, sent)
+    return (session.cpu_seconds() - cpu) / sent, median(took)
+
+
+@contextmanager
+def _page(port: int) -> Iterator[None]:
+    """While an open page looks."""
+    stop = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(port, stop), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join(10)
+
+
 def _watch(port: int, stop: threading.Event) -> None:
-    """What an open page does: it follows the stream, and asks for the overview and the newest messages with each change."""
+    """What an open page does: it follows the stream; when that tells of a change, it asks for the overview and the newest
+    messages, as often as the page does."""
     api = "/cdn-cgi/wpy/api"
     stream, calls = HTTPConnection("127.0.0.1", port, timeout=2), HTTPConnection("127.0.0.1", port, timeout=30)
+    earliest = dict.fromkeys(("overview", "messages?limit=50"), 0.0)
     try:
         stream.request("GET", f"{api}/events", headers={"Accept": "text/event-stream"})
         lines = stream.getresponse()
         while not stop.is_set():
             if lines.readline().startswith(b"event: change"):
-                for path in ("overview", "messages?limit=50"):
-                    calls.request("GET", f"{api}/{path}")
-                    calls.getresponse().read()
+                for path, moment in earliest.items():
+                    at = time.perf_counter()
+                    if at >= moment:
+                        calls.request("GET", f"{api}/{path}")
+                        calls.getresponse().read()
+                        now = time.perf_counter()
+                        earliest[path] = now + max(_PAGE_GAP_S, _PAGE_COST * (now - at))
     except TimeoutError:
         pass  # nothing changes any more
     finally:
@@ -104,6 +156,14 @@ GROUPS = (
             Line(
                 "record_watched", "sendBatch(100), rate with an open dashboard to without", "x", higher_is_better=True
             ),
+            Line(
+                "record_paced_cpu",
+                "5,000 messages a second, CPU with an open dashboard to without",
+                "x",
+                "at most",
+                1.1,
+            ),
+            Line("record_paced_wait", "  time of a request that sends 100, p50", "x", "at most", 1.1),
         ),
         record,
         wpy_alone=True,

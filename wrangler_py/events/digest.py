@@ -26,6 +26,7 @@ _FEW = 20
 #: Batches of which something is remembered while they run; far more than run at once.
 _MOST_BATCHES = 10_000
 
+_NO_MESSAGES = (None, None, None)
 _STATES = {"ack": "acked", "drop": "dropped"}
 _WAITS = frozenset({"retry", "release", "unclaim"})
 _FRAME = re.compile(r'^\s*File "(.+)", line (\d+)', re.MULTILINE)
@@ -149,7 +150,9 @@ class Digest:
             rows.settled.append(_settled(at, data["queue"], data.get("dead_letter_queue"), settled, struck, span[0]))
         traceback = self._tracebacks.pop(span[0], None)
         listed = json.dumps(settlements)
-        rows.ended.append((at, data["ms"], outcome, error, traceback, self._site(traceback), listed, "{}", span[0]))
+        given = (at, data["ms"], outcome, error, traceback, self._site(traceback), listed, "{}")
+        given_up = counts.get("dead_letter", 0) + counts.get("drop", 0)
+        rows.ended.append((*given, counts.get("ack", 0), counts.get("retry", 0), given_up, span[0]))
         return {"actions": counts}
 
     def _pull_settled(self, rows: Rows, at: int, data: dict[str, Any], _: PlainSpan | None) -> dict[str, Any]:
@@ -191,7 +194,7 @@ class Digest:
             return
         traceback = self._tracebacks.pop(span[0], None)
         given = (at, data["ms"], data["outcome"], data.get("error"), traceback, self._site(traceback), None)
-        rows.ended.append((*given, shown_data(span[3], data), span[0]))
+        rows.ended.append((*given, shown_data(span[3], data), *_NO_MESSAGES, span[0]))
 
     def _alarm_done(self, rows: Rows, at: int, data: dict[str, Any], span: PlainSpan | None) -> None:
         self._run_ended(rows, at, {**data, "outcome": "ok"}, span)
@@ -209,7 +212,8 @@ class Digest:
             traceback = error
         last = error.strip().rpartition("\n")[2] if error else None
         outcome = "ok" if data["status"] < 500 else "exception" if error else "error"
-        rows.ended.append((at, data["ms"], outcome, last, traceback, self._site(traceback), None, "{}", span[0]))
+        given = (at, data["ms"], outcome, last, traceback, self._site(traceback), None, "{}")
+        rows.ended.append((*given, *_NO_MESSAGES, span[0]))
 
     def _site(self, traceback: str | None) -> str | None:
         """Where a traceback's innermost frame stands that is the project's own ("file:line"), or else the innermost one."""

@@ -60,7 +60,7 @@ class Failure:
 _FAILED = """
     SELECT span, kind, worker, queue, started_ms, outcome, error, traceback, site, messages FROM run
     WHERE n > (SELECT coalesce(max(n), 0) - ? FROM run)
-        AND (error IS NOT NULL OR outcome NOT IN ('ok', 'canceled') OR instr(messages, '"retry()"') OR instr(messages, '"retryAll()"'))
+        AND (error IS NOT NULL OR outcome NOT IN ('ok', 'canceled') OR retried > 0 OR given_up > 0)
     ORDER BY n DESC
 """
 _RELOADS = "SELECT worker, max(at_ms) FROM event WHERE kind = 'worker.reloaded' GROUP BY worker"

@@ -1,6 +1,6 @@
 """How a command tells the sessions of a state folder that somebody looks at the record: by touching a file.
 
-A session that is very busy writes its events down once a second only; while somebody looks, within a tenth of that.
+A session that is very busy writes its events down twice a second only; while somebody looks, five times as often.
 """
 
 from __future__ import annotations

@@ -30,6 +30,11 @@ _LATENCIES = """
     WHERE n > (SELECT coalesce(max(n), 0) - :most FROM item) AND state = 'acked' AND ended_ms >= :from AND ended_ms < :to
         AND (:queue IS NULL OR queue = :queue)
 """
+_SPARK = """
+    SELECT queue, (ended_ms - :from) / :bucket, sum(acked), sum(retried), sum(given_up) FROM run
+    WHERE n > (SELECT coalesce(max(n), 0) - :most FROM run) AND kind = 'batch' AND ended_ms >= :from AND ended_ms < :to
+    GROUP BY 1, 2
+"""
 _ACTIONS = {"ack": "acked", "retry": "retried", "dead_letter": "dead", "drop": "dead"}
 
 
@@ -106,14 +111,10 @@ def quantile(values: list[int], q: float) -> float | None:
 def spark(connection: sqlite3.Connection, now_ms: int, bucket_ms: int, buckets: int) -> dict[str, dict[str, list[int]]]:
     """For the overview: by queue, how many messages were acknowledged, retried, given up in each bucket up to now."""
     from_ms = now_ms - bucket_ms * buckets
-    parameters = {"from": from_ms, "to": now_ms + 1, "queue": None, "most": 20_000}
+    parameters = {"from": from_ms, "to": now_ms + 1, "bucket": bucket_ms, "most": 20_000}
     found: dict[str, dict[str, list[int]]] = {}
-    sql = _BATCHES.replace("SELECT started_ms", "SELECT queue, started_ms")
-    for queue, _, ended_ms, _, _, messages in connection.execute(sql, parameters):
+    for queue, bucket, *counted in connection.execute(_SPARK, parameters):
         rows = found.setdefault(queue, {name: [0] * buckets for name in ("acked", "retried", "failed")})
-        bucket = min(buckets - 1, (ended_ms - from_ms) // bucket_ms)
-        acked, retried = messages.count('"ack"'), messages.count('"retry"')
-        rows["acked"][bucket] += acked
-        rows["retried"][bucket] += retried
-        rows["failed"][bucket] += messages.count('"dead_letter"') + messages.count('"drop"')
+        for name, count in zip(("acked", "retried", "failed"), counted, strict=True):
+            rows[name][min(buckets - 1, bucket)] += count or 0
     return found

@@ -65,6 +65,10 @@ class Run(NamedTuple):
     ms: int | None
     outcome: str | None
     error: str | None
+    #: Of a batch that is over: how many messages were acknowledged, are to be retried, were given up.
+    acked: int | None
+    retried: int | None
+    given_up: int | None
     traceback: str | None
     site: str | None
     messages_json: str | None

@@ -2,7 +2,7 @@
 
 What it costs the loop is an append to a list, and what it costs beyond that is the thread: whenever it runs Python, the loop
 waits for the interpreter's lock. So the thread is woken seldom. What comes singly is written within `_GATHER_S`. In a burst
-events are only gathered; they are handed over together when it stops, once a second while it goes on, or every `_TICK_S`
+events are only gathered; they are handed over together when it stops, twice a second while it goes on, or every `_TICK_S`
 while somebody looks (a stream of changes, or a command that touches the file look.py tells of), and put aside as they are
 (packs.py). That much is lost by `kill -9`. They are made sense of when it has been quiet, or when somebody reads.
 
@@ -36,7 +36,7 @@ _MANY_MESSAGES = 200
 #: In a burst, how often the loop looks whether it is over, or whether somebody looks (seconds).
 _TICK_S = 0.1
 #: In a burst, how long events are gathered at most (seconds), and how many of them, and how many bytes of bodies.
-_GATHER_MOST_S = 1.0
+_GATHER_MOST_S = 0.5
 _GATHER_MOST = 20_000
 _GATHER_BYTES = 16 << 20
 #: For so long after somebody looked events are written at once (seconds).
@@ -45,8 +45,8 @@ _LOOKED_S = 3.0
 _JOINED_MS = 100
 #: A burst that lasts longer (seconds) is a flood: at most this share of the time is then spent on making sense of events, also
 #: when somebody reads; what he is shown is older, and `RecordState.behind` says so.
-_FLOOD_S = 1.0
-_SENSE_SHARE = 0.05
+_FLOOD_S = 0.3
+_SENSE_SHARE = 0.02
 #: How long it must have been quiet before what was put aside is made sense of, if nobody reads (seconds).
 _QUIET_S = 0.3
 #: Events that wait for the writer at most; later ones are lost, and counted.
@@ -119,10 +119,14 @@ class Recorder:
         self._counted = 0
         self._bytes = 0
         self._full = False
+        #: How many events and messages have come since the last tick.
+        self._came = 0
+        self._messages = 0
         self._planned = False
-        #: When the oldest of them came, and when the burst began that goes on (the loop's time); 0: there is none.
+        #: When the oldest of them came, when the burst began that goes on (0: there is none), and until when it does if no more
+        #: comes; the loop's time.
         self._since = 0.0
-        self._burst_since = 0.0
+        self._burst_since = self._burst_until = 0.0
         self._look = look.Look(folder)
         self._looked_until = 0.0
         self._sense_after = 0.0  # in a flood: when events may be made sense of again
@@ -186,49 +190,48 @@ class Recorder:
             return
         self._pending.append(event)
         if not self._planned:
-            self._plan(_GATHER_S)
+            self._plan()
 
-    def _plan(self, seconds: float) -> None:
+    def _plan(self) -> None:
         assert self._loop is not None
         self._planned = True
-        if not self._since:
-            self._since = self._loop.time()
-        self._loop.call_later(seconds, self._tick)
+        now = self._loop.time()
+        self._since = self._since or now
+        if now > self._burst_until:
+            self._burst_since = 0.0
+        self._loop.call_later(_TICK_S if self._burst_since else _GATHER_S, self._tick)
 
     def _tick(self) -> None:
         """Hand over what was gathered, or go on gathering."""
         assert self._loop is not None
         self._planned = False
-        if not self._pending:
-            return
         now = self._loop.time()
-        came = len(self._pending) - self._counted
-        messages = self._count()
+        self._count()
+        came, messages = self._came, self._messages
+        self._came = self._messages = 0
         if self._writing:  # the writer is busy, and takes more at once when it is done
-            self._plan(_TICK_S)
+            self._plan()
             return
         if came > _MANY or messages > _MANY_MESSAGES:
             self._burst_since = self._burst_since or now
+            self._burst_until = now + _QUIET_S
             gathered = now - self._since >= _GATHER_MOST_S or self._bytes > _GATHER_BYTES
             if not gathered and len(self._pending) < _GATHER_MOST and not self._watched(now):
-                self._plan(_TICK_S)
+                self._plan()
                 return
-        else:
-            self._burst_since = 0.0
         self._hand_over()
 
-    def _count(self) -> int:
-        """Take note of what came since the last time. Returns how many messages were sent in it."""
-        messages = 0
+    def _count(self) -> None:
+        """Take note of what came since the last time."""
         for event in self._pending[self._counted :]:
             if event.kind == "message.sent":
                 sent = event.data["messages"]
-                messages += len(sent)
+                self._messages += len(sent)
                 for message in sent:
                     self._bytes += len(message.body)
+        self._came += len(self._pending) - self._counted
         self._counted = len(self._pending)
         self._full = self._counted >= _MOST_WAITING or self._bytes > _MOST_BYTES
-        return messages
 
     def _watched(self, now: float) -> bool:
         if self._look.again():
@@ -237,10 +240,12 @@ class Recorder:
 
     def _flood(self) -> bool:
         assert self._loop is not None
-        return bool(self._burst_since and self._pending) and self._loop.time() - self._burst_since > _FLOOD_S
+        now = self._loop.time()
+        return now < self._burst_until and now - self._burst_since > _FLOOD_S
 
     def _hand_over(self) -> None:
         if self._pending:
+            self._count()
             self._writing += 1
             self._inbox.put(self._pending)
             self._pending = []
@@ -251,7 +256,7 @@ class Recorder:
     def _written(self, written: Written | None) -> None:
         self._writing = max(0, self._writing - 1)
         if self._pending and not self._planned:
-            self._plan(_TICK_S if self._burst_since else _GATHER_S)
+            self._plan()
         if written is not None:
             for listener in list(self._listeners):
                 listener(written)
@@ -302,7 +307,7 @@ class Recorder:
     def _write(self, entries: list[Event]) -> Written | None:
         try:
             connection = self._connect()
-            many = self.state.behind or _many(entries)
+            many = self.state.behind or _many(entries) or self._flood()
             return self._commit(connection, plain(entries, _JOINED_MS if many else 0), many)
         except (sqlite3.Error, tables.Unusable) as error:
             self._failed(error, len(entries))

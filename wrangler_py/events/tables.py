@@ -5,7 +5,8 @@ stands in the way of a message.
 
 - `event`: everything that happened, one row each, in order.
 - `item`: one row a message: where it came from, what became of it last, and its body.
-- `run`: one row an invocation of user code (a request, a batch, a cron run, ...); that of a batch knows its messages.
+- `run`: one row an invocation of user code (a request, a batch, a cron run, ...); that of a batch knows its messages, and how
+  many of them were acknowledged, are to be retried, or were given up.
 - `pack`: events that came too fast to be put in their places (packs.py). Whoever reads unpacks them first.
 
 Many rows go into one statement: SQLite gives the interpreter's lock away once a statement, and a writer that took it back for
@@ -51,7 +52,8 @@ CREATE INDEX item_replayed ON item (replayed_from) WHERE replayed_from IS NOT NU
 CREATE TABLE run (
     n INTEGER PRIMARY KEY AUTOINCREMENT, span TEXT NOT NULL UNIQUE, parent TEXT, trace TEXT NOT NULL, kind TEXT NOT NULL,
     label TEXT NOT NULL, worker TEXT, queue TEXT, started_ms INTEGER NOT NULL, ended_ms INTEGER, ms INTEGER, outcome TEXT,
-    error TEXT, traceback TEXT, site TEXT, messages TEXT, detail TEXT NOT NULL DEFAULT '{}'
+    error TEXT, acked INTEGER, retried INTEGER, given_up INTEGER, traceback TEXT, site TEXT, messages TEXT,
+    detail TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX run_trace ON run (trace);
 CREATE INDEX run_kind ON run (kind, n);
@@ -61,7 +63,19 @@ CREATE TABLE pack (
 )
 """
 #: By the version that a file has: what leads to the next one.
-_UPGRADES = {1: "ALTER TABLE pack ADD COLUMN messages INTEGER NOT NULL DEFAULT 0"}
+_UPGRADES = {
+    1: """
+        ALTER TABLE pack ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE run ADD COLUMN acked INTEGER;
+        ALTER TABLE run ADD COLUMN retried INTEGER;
+        ALTER TABLE run ADD COLUMN given_up INTEGER;
+        UPDATE run SET acked = (length(messages) - length(replace(messages, '"ack"', ''))) / 5,
+            retried = (length(messages) - length(replace(messages, '"retry"', ''))) / 7,
+            given_up = (length(messages) - length(replace(messages, '"dead_letter"', ''))) / 13
+                + (length(messages) - length(replace(messages, '"drop"', ''))) / 6
+            WHERE kind = 'batch' AND ended_ms IS NOT NULL
+    """
+}
 
 #: The columns of each row of `Rows`.
 EVENT = ("at_ms", "kind", "worker", "queue", "trace", "span", "data")
@@ -90,7 +104,7 @@ _SETTLE = """
 """
 _END_RUN = """
     UPDATE run SET ended_ms = ?, ms = ?, outcome = ?, error = ?, traceback = coalesce(?, traceback), site = ?,
-        messages = coalesce(?, messages), detail = json_patch(detail, ?) WHERE span = ?
+        messages = coalesce(?, messages), detail = json_patch(detail, ?), acked = ?, retried = ?, given_up = ? WHERE span = ?
 """
 _END_ITEMS = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE queue = ? AND state IS NULL AND entered_ms <= ?"
 _END_ITEM = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE id = ?"
@@ -105,7 +119,7 @@ class Rows:
     items: list[tuple[Any, ...]] = field(default_factory=list)
     runs: list[tuple[Any, ...]] = field(default_factory=list)
     settled: list[tuple[Any, ...]] = field(default_factory=list)
-    #: (ended_ms, ms, outcome, error, traceback, site, messages, detail, span)
+    #: (ended_ms, ms, outcome, error, traceback, site, messages, detail, acked, retried, given_up, span)
     ended: list[tuple[Any, ...]] = field(default_factory=list)
     #: (state, ended_ms, reason, queue, entered before or at)
     removed: list[tuple[Any, ...]] = field(default_factory=list)
@@ -141,7 +155,8 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version in _UPGRADES:  # else another session was faster
-                connection.execute(_UPGRADES[version])
+                for statement in _UPGRADES[version].split(";"):
+                    connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         elif version != VERSION:

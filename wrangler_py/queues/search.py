@@ -97,6 +97,8 @@ class Page:
     rows: list[Found]
     cursor: str | None
     total: int | None
+    #: How long counting them took (seconds).
+    counted_s: float = 0.0
 
 
 def connect(database: Path) -> sqlite3.Connection:
@@ -160,7 +162,9 @@ def search(
     old = _settled(
         connection, query, f"i.n {sign} ?" if record_from is not None else "1", record_from, direction, limit
     )
+    began = time.monotonic()
     total = _total(connection, query, now_ms) if count else None
+    counted_s = time.monotonic() - began
     newest = order == "newest"
     rows: list[Found] = []
     while len(rows) < limit and (live or old):
@@ -173,7 +177,7 @@ def search(
         last_live = next((row.seq for row in reversed(rows) if row.seq is not None), live_from)
         last_old = next((row.item.n for row in reversed(rows) if row.seq is None and row.item is not None), record_from)
         next_cursor = f"{_shown(last_live)}.{_shown(last_old)}"
-    return Page(rows, next_cursor, total)
+    return Page(rows, next_cursor, total, counted_s)
 
 
 def find(connection: sqlite3.Connection, message_id: str, now_ms: int) -> tuple[Found, bytes | None] | None:

@@ -65,6 +65,8 @@ async def messages(call: Call) -> dict[str, Any]:
         raise CallError(f'`order` must be newest or oldest, but is "{order}".')
     cursor = call.query.get("cursor") or None
     now_ms = call.session.clock.now_ms()
+    wanted = tuple(call.query.get(name, "") for name in ("q", "queue", "state"))
+    total, fresh = call.reader.total(wanted)
     started = time.perf_counter()
     try:
         page = await call.reader.ask(
@@ -72,15 +74,18 @@ async def messages(call: Call) -> dict[str, Any]:
             limit=limit,
             cursor=cursor,
             order=order,
-            count=cursor is None,
+            count=cursor is None and not fresh,
         )
     except ValueError as error:
         raise CallError(f"{error}.") from error
+    if cursor is None and not fresh:
+        total = page.total
+        call.reader.counted_total(wanted, total, page.counted_s)
     return {
         "rows": [found.as_json() for found in page.rows],
         "cursor": page.cursor,
-        "total": page.total,
-        "totalIsExact": page.total is not None,
+        "total": None if cursor is not None else total,
+        "totalIsExact": cursor is None and total is not None and not fresh,
         "tookMs": round((time.perf_counter() - started) * 1000, 1),
     }
 

@@ -18,6 +18,10 @@ T = TypeVar("T")
 #: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it.
 _COUNT_EVERY_S = 0.2
 _COUNT_SHARE = 0.05
+#: A count that takes less (seconds) is made anew each time.
+_QUICK_S = 0.005
+#: Of so many searches the total is remembered.
+_MOST_TOTALS = 20
 #: How long an answer waits for what was recorded in a burst to be made sense of (seconds).
 _PATIENCE_S = 2.0
 
@@ -31,7 +35,10 @@ class Reader:
         self._connection: sqlite3.Connection | None = None
         self._record_there = False
         self._counts: dict[str, dict[str, int]] = {}
+        self._counts_share = 0.0
         self._counts_until = 0.0
+        #: By what was searched for: how many there are, and until when that is good enough.
+        self._totals: dict[tuple[str, ...], tuple[int | None, float]] = {}
         self._counting: asyncio.Future[dict[str, dict[str, int]]] | None = None
 
     async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
@@ -68,15 +75,37 @@ class Reader:
             return search.counts(connection, now_ms), time.perf_counter() - started
 
         self._counts, took = await self.ask(work, self._session.clock.now_ms(), fresh=False)
-        self._counts_until = time.monotonic() + max(_COUNT_EVERY_S, took / _COUNT_SHARE)
+        now = time.monotonic()
+        self._counts_share = now + took / _COUNT_SHARE
+        self._counts_until = max(now + _COUNT_EVERY_S, self._counts_share)
         return self._counts
 
     def _counted(self, _: object) -> None:
         self._counting = None
 
+    def total(self, wanted: tuple[str, ...]) -> tuple[int | None, bool]:
+        """How many messages fitted a search the last time, and whether that may be told again: counting them takes at most a
+        share of the time, however often a page asks."""
+        total, until = self._totals.get(wanted, (None, 0.0))
+        return total, time.monotonic() < until
+
+    def counted_total(self, wanted: tuple[str, ...], total: int | None, took_s: float) -> None:
+        """Remember it."""
+        self._totals.pop(wanted, None)
+        if took_s < _QUICK_S:
+            return
+        self._totals[wanted] = (total, time.monotonic() + took_s / _COUNT_SHARE)
+        if len(self._totals) > _MOST_TOTALS:
+            del self._totals[next(iter(self._totals))]
+
+    def news(self) -> None:
+        """Something has happened: count anew, if that is not too much."""
+        self._counts_until = min(self._counts_until, self._counts_share)
+
     def changed(self) -> None:
         """Somebody changed messages and wants to see it at once."""
         self._counts_until = 0.0
+        self._totals.clear()
 
     def close(self) -> None:
         self._thread.submit(self._disconnect)

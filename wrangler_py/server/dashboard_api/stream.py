@@ -17,8 +17,9 @@ from wrangler_py.server.dashboard_api.queues import summed
 from wrangler_py.server.dashboard_api.reader import Reader
 from wrangler_py.server.dashboard_api.session_view import SessionView
 
-#: Frames are sent at most this often (seconds).
+#: Frames are sent at most this often (seconds), and the first after a while so soon.
 _EVERY_S = 0.25
+_SOON_S = 0.02
 #: A stream without news says that it lives this often (seconds).
 _ALIVE_S = 15.0
 #: Events that one frame carries at most.
@@ -43,6 +44,7 @@ class Stream:
         self._leave: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._earliest = 0.0  # when the next frame may be sent (the loop's time)
         self._closed = False
 
     async def frames(self, after: int | None) -> AsyncIterator[str]:
@@ -117,10 +119,12 @@ class Stream:
 
     def _plan(self) -> None:
         if self._timer is None and self._task is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(_EVERY_S, self._begin)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time() + _SOON_S, self._earliest), self._begin)
 
     def _begin(self) -> None:
         self._timer = None
+        self._earliest = asyncio.get_running_loop().time() + _EVERY_S
         self._task = asyncio.ensure_future(self._send())
         self._task.add_done_callback(self._sent)
 
@@ -136,7 +140,7 @@ class Stream:
         self._kinds, self._events, self._queues = Counter(), [], set()
         frames = []
         if kinds:
-            self._reader.changed()
+            self._reader.news()
             skipped = max(0, sum(kinds.values()) - len(events))
             change = await self._change(seq, sorted(queues), dict(kinds), [_shown(*one) for one in events], skipped)
             frames.append(_frame("change", change, seq))
