@@ -9,8 +9,9 @@ import typer
 from typer.core import TyperCommand
 
 from wrangler_py.cli import output
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, moment
+from wrangler_py.cli.cron_common import moment
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import INTERRUPTED
 from wrangler_py.cli.session_client import ASK_TIMEOUT_S, SessionClient, SessionOption, connect
 

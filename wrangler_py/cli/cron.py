@@ -11,20 +11,10 @@ import typer
 
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_backfill import backfill
-from wrangler_py.cli.cron_common import (
-    ConfigOption,
-    EnvOption,
-    JsonOption,
-    PersistToOption,
-    differ,
-    iso,
-    local,
-    moment,
-    utc,
-    zone,
-)
+from wrangler_py.cli.cron_common import differ, iso, local, moment, utc, zone
 from wrangler_py.cli.cron_runs import history, pause, resume, trigger
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.session_client import SessionOption
 from wrangler_py.config import snippets
 
@@ -65,7 +55,7 @@ def next_command(
             show_default=False,
         ),
     ] = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=_MAX_FIRES, help="How many runs.")] = 5,
+    count: Annotated[int, typer.Option("-n", metavar="NUMBER", min=1, max=_MAX_FIRES, help="How many runs.")] = 5,
     after: Annotated[
         str | None, typer.Option("--after", metavar="TIME", help="ISO 8601, UTC without an offset; now by default.")
     ] = None,

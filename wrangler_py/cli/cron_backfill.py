@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import output
-from wrangler_py.cli.cron_common import (
-    ConfigOption,
-    EnvOption,
-    JsonOption,
-    PersistToOption,
-    iso,
-    trigger_moment,
-    utc,
-)
+from wrangler_py.cli.cron_common import iso, trigger_moment, utc
 from wrangler_py.cli.cron_runs import check_worker, not_configured, pick
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import INTERRUPTED, CommandError
 from wrangler_py.cli.session_client import SessionClient, SessionOption
 

@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated
 
 import typer
-
-ConfigOption = Annotated[
-    list[Path] | None, typer.Option("--config", "-c", help="A config file; several times for several Workers.")
-]
-EnvOption = Annotated[str | None, typer.Option("--env", "-e", help="The environment of the config to use.")]
-PersistToOption = Annotated[
-    Path | None, typer.Option("--persist-to", help="The folder for state (.wpy/state beside the config).")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def moment(text: str, option: str) -> int:

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli import output
-from wrangler_py.cli.cron_common import (
-    ConfigOption,
-    EnvOption,
-    JsonOption,
-    PersistToOption,
-    trigger_moment,
-    utc,
-)
+from wrangler_py.cli.cron_common import trigger_moment, utc
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError
 from wrangler_py.cli.session_client import SessionClient, SessionOption, connect
 
@@ -168,7 +162,7 @@ def _print_state(state: dict[str, Any], as_json: bool, changed: str, unchanged: 
 
 
 def history(
-    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many runs, at most.")] = 100,
+    count: Annotated[int, typer.Option("-n", metavar="NUMBER", min=1, max=1000, help="How many runs, at most.")] = 100,
     worker: Annotated[str | None, typer.Option("--worker", metavar="NAME", help="Those of one Worker.")] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,

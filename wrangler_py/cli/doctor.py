@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from wrangler_py.cli.options import ConfigOption, EnvOption
 from wrangler_py.cli.output import FAILED, errors_told, result, result_json, table
-from wrangler_py.cli.state import ConfigOption, EnvOption
 from wrangler_py.config import snippets
 from wrangler_py.config.find import find_config
 from wrangler_py.config.model import ConfigError, Consumer, Problem, SessionConfig, WorkerConfig

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json
 from wrangler_py.cli.session_client import SessionOption, needed_session
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project
+from wrangler_py.cli.state import find_project
 from wrangler_py.cli.tail import moment
 
 app = command_group("The record of what happened: export it, import it, look at it elsewhere.")

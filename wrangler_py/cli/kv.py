@@ -15,8 +15,8 @@ import typer
 
 from wrangler_py.cli import storage_common as common
 from wrangler_py.cli import storage_resources as resources
-from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, printable, result, result_json
 from wrangler_py.cli.where import Where, on_state
 from wrangler_py.config import snippets

@@ -9,6 +9,7 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import delete, given_settings, pause_delivery, purge, resume_delivery, update
@@ -21,7 +22,7 @@ from wrangler_py.cli.queues_redrive import redrive
 from wrangler_py.cli.queues_send import send
 from wrangler_py.cli.queues_show import queue_objects, show_queue
 from wrangler_py.cli.queues_subscriptions import app as subscription_group
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading, writing
+from wrangler_py.cli.state import Project, find_project, reading, writing
 from wrangler_py.queues import limits, tables
 
 #: What stands in place of a record's fields while the queue exists in the config only.

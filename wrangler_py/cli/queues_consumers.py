@@ -12,6 +12,7 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
     errors_told,
@@ -26,7 +27,7 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_access import changing
 from wrangler_py.cli.queues_inventory import ConsumerEntry, Inventory, QueueEntry, consumer_object, take_inventory
 from wrangler_py.cli.queues_options import JsonOption, in_unicode, name_argument
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading
+from wrangler_py.cli.state import Project, find_project, reading
 from wrangler_py.queues import limits
 from wrangler_py.queues.consumers import Consumers, ConsumerSpec, ConsumerType, PullSettings, WorkerSettings
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
     duration,
@@ -23,7 +24,7 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_access import check_exists, session_clock
 from wrangler_py.cli.queues_messages import message_id, state_text, stored_object
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode
-from wrangler_py.cli.state import ConfigOption, EnvOption, Follower, PersistToOption, Project, find_project, reading
+from wrangler_py.cli.state import Follower, Project, find_project, reading
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.queues import browse
 from wrangler_py.queues import history as record
@@ -61,7 +62,9 @@ def history_command(
     message: Annotated[
         str | None, typer.Option("--message", metavar="ID", help="The way of one message, attempt by attempt.")
     ] = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=record.KEPT_BATCHES, help="How many batches, at most.")] = 20,
+    count: Annotated[
+        int, typer.Option("-n", metavar="NUMBER", min=1, max=record.KEPT_BATCHES, help="How many batches, at most.")
+    ] = 20,
     config: ConfigOption = None,
     env: EnvOption = None,
     persist_to: PersistToOption = None,
@@ -101,7 +104,7 @@ def history_command(
 def tail(
     queue: OptionalQueue = None,
     count: Annotated[
-        int, typer.Option("-n", min=0, max=record.KEPT_BATCHES, help="Begin with the last N batches.")
+        int, typer.Option("-n", metavar="NUMBER", min=0, max=record.KEPT_BATCHES, help="Begin with the last N batches.")
     ] = 0,
     config: ConfigOption = None,
     env: EnvOption = None,

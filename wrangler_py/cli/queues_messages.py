@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
     CommandError,
@@ -24,7 +25,7 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_access import changing, known_names, names_in_config, session_clock
 from wrangler_py.cli.queues_bodies import as_text, as_value
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, WpyJsonOption
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project, reading
+from wrangler_py.cli.state import find_project, reading
 from wrangler_py.queues import browse, consumers, limits, tables
 from wrangler_py.queues.browse import StoredMessage
 from wrangler_py.queues.hasten import hasten, hasten_all
@@ -40,7 +41,9 @@ _STATES = {"ready": "ready", "delayed": "delayed", "in_flight": "in flight"}
 
 def peek(
     queue: QueueArgument,
-    count: Annotated[int, typer.Option("-n", min=1, max=_MOST_PEEKED, help="How many messages, at most.")] = 10,
+    count: Annotated[
+        int, typer.Option("-n", metavar="NUMBER", min=1, max=_MOST_PEEKED, help="How many messages, at most.")
+    ] = 10,
     ids: Annotated[
         list[str] | None, typer.Option("--id", metavar="ID", help="Those with these ids, with their whole bodies.")
     ] = None,

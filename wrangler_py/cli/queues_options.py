@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from wrangler_py.cli import options
 from wrangler_py.cli.output import CommandError, printable
 
 
@@ -46,4 +47,4 @@ def name_argument(metavar: str, text: str) -> typer.models.ArgumentInfo:
 NameArgument = Annotated[str, name_argument("NAME", "The name of the queue.")]
 QueueArgument = Annotated[str, name_argument("QUEUE", "The name of the queue.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, in the shape of Cloudflare's REST API.")]
-WpyJsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+WpyJsonOption = options.JsonOption

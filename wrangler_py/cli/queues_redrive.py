@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -29,7 +30,7 @@ from wrangler_py.cli.queues_bodies import as_value
 from wrangler_py.cli.queues_inventory import take_inventory
 from wrangler_py.cli.queues_messages import message_id
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode, name_argument
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project, reading
+from wrangler_py.cli.state import Project, find_project, reading
 from wrangler_py.queues import tables
 from wrangler_py.queues.message import Message
 from wrangler_py.queues.redrive import Plan, plan, send_back

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     INTERRUPTED,
     CommandError,
@@ -30,7 +31,7 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_access import Queues, changing
 from wrangler_py.cli.queues_bodies import CONTENT_TYPES, BadBody, encode
 from wrangler_py.cli.queues_options import QueueArgument, WpyJsonOption
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project
+from wrangler_py.cli.state import Project, find_project
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_access import Queues, changing, check_exists
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, in_unicode
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, Project, find_project
+from wrangler_py.cli.state import Project, find_project
 from wrangler_py.queues.limits import Refusal
 from wrangler_py.queues.subscriptions import Subscription, Subscriptions
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, result, result_json, table
 from wrangler_py.cli.state import find_project
 from wrangler_py.session.times import iso
@@ -54,7 +54,9 @@ def _record(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) -
 def list_runs(
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
     kind: Annotated[str | None, typer.Option("--kind", help="request, batch, cron, alarm or waitUntil.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many.")] = _LIMIT,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, max=10_000, help="How many.")
+    ] = _LIMIT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wrangler_py.cli.cron_common import ConfigOption, EnvOption, JsonOption, PersistToOption, iso
+from wrangler_py.cli.cron_common import iso
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json, table
 from wrangler_py.cli.state import find_project
 
@@ -63,7 +64,9 @@ def datasets(
 @analytics.command()
 def points(
     dataset: Annotated[str, typer.Argument(help="The dataset (`dataset` in the config).")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the newest points.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="How many of the newest points.")
+    ] = 50,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,

@@ -9,9 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from wrangler_py.cli.output import CommandError, warning
 from wrangler_py.config.find import find_config
@@ -24,17 +21,6 @@ from wrangler_py.store.schema import VERSION
 
 #: How often a state that is followed is looked at (seconds): often enough to look immediate.
 _LOOK_EVERY_S = 0.05
-
-# The options by which a command finds its state: the same, and of the same meaning, as those of `wpy dev`.
-ConfigOption = Annotated[
-    list[Path] | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The config file; several times for several Workers."),
-]
-EnvOption = Annotated[str | None, typer.Option("--env", "-e", metavar="NAME", help="The environment of the config.")]
-PersistToOption = Annotated[
-    Path | None,
-    typer.Option("--persist-to", metavar="FOLDER", help="The folder of the state (.wpy/state beside the config)."),
-]
 
 
 @dataclass(frozen=True, slots=True)

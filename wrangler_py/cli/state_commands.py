@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, plural, result, result_json, table
 from wrangler_py.cli.where import Where, on_state
 from wrangler_py.session.times import iso

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.event_lines import Wanted, as_json, details, lines
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, result, result_json_line
 from wrangler_py.cli.session_client import no_session, running_sessions
-from wrangler_py.cli.state import ConfigOption, EnvOption, PersistToOption, find_project
+from wrangler_py.cli.state import find_project
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.events import reading, tables
 from wrangler_py.events.digest import Digest
@@ -58,7 +58,9 @@ def tail(
         str | None,
         typer.Option("--since", metavar="WHEN", help="Begin in the past: 10m, 2h, or a time like 2026-03-01T09:30Z."),
     ] = None,
-    count: Annotated[int, typer.Option("-n", min=0, max=100_000, help="Begin with the last N events.")] = 0,
+    count: Annotated[
+        int, typer.Option("-n", metavar="NUMBER", min=0, max=100_000, help="Begin with the last N events.")
+    ] = 0,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")] = True,
     as_json_lines: JsonOption = False,
     config: ConfigOption = None,

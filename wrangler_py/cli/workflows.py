@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wrangler_py.cli.cron_common import JsonOption
 from wrangler_py.cli.groups import command_group
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, result, result_json, table
 from wrangler_py.cli.session_client import SessionClient, SessionOption, running_session
 from wrangler_py.cli.state import Project
