@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
+
 if TYPE_CHECKING:
-    from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
-from wrangler_py.cli.state import Project
+    from wrangler_py.cli.state import Project
 
 
 @dataclass(frozen=True, slots=True)
