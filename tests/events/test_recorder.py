@@ -12,7 +12,7 @@ import pytest
 
 from wrangler_py.clock import VirtualClock
 from wrangler_py.events import reading, tables
-from wrangler_py.events.log import EventLog
+from wrangler_py.events.log import Event, EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.events.trace import Span, parse_traceparent, within
 from wrangler_py.queues import search
@@ -135,6 +135,56 @@ async def test_a_record_that_cannot_be_written_stops_nobody(tmp_path: Path, monk
     await room.recorder.caught_up()
     room.recorder.close()
     assert (b"2",) in room.query("SELECT body FROM item") and len(room.told) == 1
+
+
+async def test_a_full_disk_is_told_once_and_the_record_goes_on_when_there_is_room(tmp_path: Path):
+    room = Room(tmp_path)
+    room.send(b'"before"')
+    await room.recorder.caught_up()
+    full = room.recorder._connection
+    assert full is not None
+    full.execute(
+        f"PRAGMA max_page_count = {full.execute('PRAGMA page_count').fetchone()[0]}"
+    )  # as a full disk: SQLITE_FULL
+    for _ in range(200):
+        room.send(os.urandom(5_000))
+    await room.recorder.caught_up()
+    await asyncio.sleep(0)
+    assert len(room.told) == 1 and "full" in room.told[0] and room.recorder.state.lost == 200
+    room.send(b'"after"')
+    await room.recorder.caught_up()
+    assert room.recorder.state.error is None and len(room.told) == 1
+    room.recorder.close()
+    assert {(b'"before"',), (b'"after"',)} == set(room.query("SELECT body FROM item"))
+
+
+def test_events_come_out_of_a_pack_as_they_went_in():
+    from wrangler_py.events import plain
+
+    span, key = Span("request", "GET /"), os.urandom(16)
+    sent = {"queue": "q", "ids": [key], "messages": [OutgoingMessage(b"\x00" * 300, "bytes", 3)], "ready": [4_000]}
+    batch = [Message(1, key.hex(), 1_000, 2, "bytes", b"abc"), Message(2, "f" * 32, 1_001, 1, "json", b"1")]
+    settled = [Settlement(batch[0], "ack", 0, "ack()", "a.py:1"), Settlement(batch[1], "retry", 5, "retry()")]
+    events = [
+        Event(1_000, "message.sent", sent, span),
+        Event(1_050, "message.sent", sent, span),
+        Event(1_060, "batch.started", {"queue": "q", "worker": "w", "messages": batch}, span),
+        Event(1_070, "batch.finished", {"queue": "q", "settlements": settled}, span),
+        Event(1_080, "batch.finished", {"queue": "q", "settlements": []}, None),
+        Event(1_090, "worker.printed", {"text": "x", "path": Path("/tmp")}, None),
+    ]
+    for joined_ms, count in ((0, 6), (100, 5)):
+        found = plain.plain(events, joined_ms)
+        data = plain.pack(found)
+        again = plain.unpack(data)
+        assert len(again) == count
+        for before, after in zip(found[:-1], again[:-1], strict=True):
+            assert (after[0], after[1], after[2]) == (before[0], before[1], before[2])
+            for name, value in before[3].items():
+                assert after[3][name] == value, name
+        with pytest.raises((ValueError, EOFError, TypeError)):
+            plain.unpack(data[:-20])
+    assert again[0][3]["at"] == [1_000, 1_050]
 
 
 def test_fifty_thousand_messages_are_searched_on_the_record_and_the_queues(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,15 +18,19 @@ from wrangler_py.cli.output import CommandError, errors_told, hint, result, resu
 from wrangler_py.cli.session_client import no_session, running_sessions
 from wrangler_py.cli.state import find_project
 from wrangler_py.dev.style import Style, wants_color
-from wrangler_py.events import reading, tables
+from wrangler_py.events import look, reading, tables
 from wrangler_py.events.digest import Digest
 from wrangler_py.events.packs import unpack_one
 from wrangler_py.events.reading import Recorded
 
 app = typer.Typer(rich_markup_mode=None)
 
-#: How often the record is looked at (seconds).
+#: How often the record is looked at where the system does not tell of changes (seconds).
 _LOOK_EVERY_S = 0.05
+#: Where it does: what follows so soon after a change is seen together with it, and so often the sessions are told that somebody
+#: looks (seconds).
+_TOGETHER_S = 0.02
+_TELL_EVERY_S = 1.0
 _PAGE = 500
 
 
@@ -115,6 +119,18 @@ def moment(text: str) -> int:
         ) from None
 
 
+def _watch(folder: Path) -> Any:
+    """Tells of changes in a folder, also of those within its files; False where the system has no watch left."""
+    try:
+        from inotify_simple import INotify, flags  # type: ignore[import-untyped]
+
+        changes = INotify()
+        changes.add_watch(folder, flags.MODIFY | flags.CREATE | flags.MOVED_TO | flags.DELETE)
+        return changes
+    except (ImportError, OSError):
+        return False
+
+
 class _Follower:
     """The record as it goes on. It may come into being later, and be replaced."""
 
@@ -124,11 +140,14 @@ class _Follower:
         self._digest: Digest | None = None
         self._file: tuple[int, int] | None = None
         self._version = 0
+        self._changes: Any = None
 
     def events(
         self, count: int, since_ms: int | None, *, follow: bool
     ) -> Iterator[tuple[sqlite3.Connection, Recorded]]:
         """The last `count` events, or those since a moment, and then, if they are to be followed, every one that comes."""
+        if follow:
+            look.touch(self.path.parent)
         connection = self._look()
         last = 0
         if connection is not None:
@@ -164,10 +183,23 @@ class _Follower:
         return self._connection
 
     def _wait(self) -> None:
+        told = time.monotonic()
         while True:
-            time.sleep(_LOOK_EVERY_S)
+            self._pause()
+            if time.monotonic() - told > _TELL_EVERY_S:
+                look.touch(self.path.parent)
+                told = time.monotonic()
             if self._status() != self._file or (self._connection is not None and self._data_version() != self._version):
                 return
+
+    def _pause(self) -> None:
+        """Until something in the state folder changes, or for a moment where that cannot be known."""
+        if self._changes is None and sys.platform == "linux" and self.path.parent.is_dir():
+            self._changes = _watch(self.path.parent)
+        if not self._changes:
+            time.sleep(_LOOK_EVERY_S)
+        elif self._changes.read(timeout=round(_TELL_EVERY_S * 1000)):
+            time.sleep(_TOGETHER_S)
 
     def _data_version(self) -> int:
         assert self._connection is not None
