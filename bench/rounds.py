@@ -17,17 +17,18 @@ from bench.figures import Group, Value
 from bench.figures.backlog import GROUPS as BACKLOG
 from bench.figures.http import GROUPS as HTTP
 from bench.figures.lifecycle import GROUPS as LIFECYCLE
+from bench.figures.page import GROUPS as PAGE
 from bench.figures.queues import GROUPS as QUEUES
 from bench.figures.record import GROUPS as RECORD
 from bench.figures.resources import GROUPS as RESOURCES
 from bench.figures.typescript import GROUPS as TYPESCRIPT
 from bench.sides import BenchError, Side, Subject
 
-_ALL = {group.name: group for group in (*LIFECYCLE, *RESOURCES, *QUEUES, *HTTP, *BACKLOG, *RECORD)}
+_ALL = {group.name: group for group in (*LIFECYCLE, *RESOURCES, *QUEUES, *HTTP, *BACKLOG, *RECORD, *PAGE)}
 #: The order within a round. A shared session begins at "start" and is used until "drain".
 _ORDER = (
     "start help idle_cpu latency timeouts fetch fetch_send sequential batches concurrent drain "
-    "record memory reload ctrl_c kill disk backlog drain_million"
+    "record page memory reload ctrl_c kill disk backlog drain_million"
 )
 GROUPS = tuple(_ALL[name] for name in _ORDER.split())
 assert len(GROUPS) == len(_ALL)
