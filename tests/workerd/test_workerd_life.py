@@ -13,6 +13,8 @@ import time
 import pytest
 from dev_server import DevServer
 from js_project import JsProject, workerd_pids
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 #: A producer and a consumer that notes every message in D1 with its attempt.
 NOTING = """\
@@ -142,6 +144,12 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "/slow") await new Promise((resolve) => setTimeout(resolve, 1500));
     if (pathname === "/send") await env.Q.send("x");
+    if (pathname === "/ws") {
+      const [client, socket] = Object.values(new WebSocketPair());
+      socket.accept();
+      socket.send("open");
+      return new Response(null, { status: 101, webSocket: client });
+    }
     return new Response("VERSION");
   },
   async queue() {
@@ -188,9 +196,14 @@ def test_a_save_swaps_the_code_and_what_runs_finishes_on_the_old(js: JsProject) 
     server.wait_for("The version before it goes on serving")
     assert server.get("/").text == "two"
 
-    js.worker(STEPS.replace("VERSION", "three"), config)
-    server.wait_for('Reloaded worker "edge"', count=2)
-    assert server.get("/").text == "three"
+    with connect(server.url.replace("http", "ws") + "/ws") as page:
+        assert page.recv() == "open"
+        js.worker(STEPS.replace("VERSION", "three"), config)
+        server.wait_for('Reloaded worker "edge"', count=2)
+        assert server.get("/").text == "three"
+        with pytest.raises(ConnectionClosed) as closed:  # it would keep the old code
+            page.recv(timeout=10)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1012
     # One workerd serves; those before it are gone.
     wait_until(lambda: len(workerd_pids(server)) == 1, within=10)
 

@@ -110,8 +110,7 @@ class KvStore(Closing):
         """What stands under `key`. Raises KvError for a key that is too long and a `cache_ttl` (seconds) that is too short."""
         check_key(key)
         if cache_ttl is not None and cache_ttl < limits.KV_MIN_CACHE_TTL_S:
-            least = limits.KV_MIN_CACHE_TTL_S
-            raise KvError(400, f"Invalid cache_ttl of {cache_ttl}. Cache TTL must be at least {least}.")
+            raise KvError(400, f"Invalid cache_ttl of {cache_ttl}. {limits.KV_CACHE_TTL_RULE}")
         row = self._connection.execute(_GET, (key, self._now())).fetchone()
         return None if row is None else KvValue(*row)
 
@@ -242,7 +241,7 @@ def _expiration(entry: KvEntry, now: int) -> int | None:
     if entry.expiration_ttl is not None:
         ttl = entry.expiration_ttl
         if ttl <= 0:
-            raise KvError(400, f"Invalid expiration_ttl of {ttl}. Please specify integer greater than 0.")
+            raise KvError(400, f"Invalid expiration_ttl of {ttl}. {limits.KV_TTL_RULE}")
         if ttl < limits.KV_MIN_TTL_S:
             least = limits.KV_MIN_TTL_S
             raise KvError(400, f"Invalid expiration_ttl of {ttl}. Expiration TTL must be at least {least}.")
@@ -250,8 +249,7 @@ def _expiration(entry: KvEntry, now: int) -> int | None:
     if entry.expiration is not None:
         given = entry.expiration
         if given <= now:
-            text = "Please specify integer greater than the current number of seconds since the UNIX epoch."
-            raise KvError(400, f"Invalid expiration of {given}. {text}")
+            raise KvError(400, f"Invalid expiration of {given}. {limits.KV_EXPIRATION_RULE}")
         if given < now + limits.KV_MIN_TTL_S:
             least = limits.KV_MIN_TTL_S
             text = f"Expiration times must be at least {least} seconds in the future."

@@ -14,6 +14,9 @@ KV_MAX_METADATA_BYTES = 1024
 KV_MIN_TTL_S = 60
 #: workerd: 30 seconds since 2025 (60 before).
 KV_MIN_CACHE_TTL_S = 30
+KV_TTL_RULE = "Please specify integer greater than 0."
+KV_EXPIRATION_RULE = "Please specify integer greater than the current number of seconds since the UNIX epoch."
+KV_CACHE_TTL_RULE = f"Cache TTL must be at least {KV_MIN_CACHE_TTL_S}."
 KV_MAX_LIST = 1000
 KV_MAX_BULK_GET = 100
 #: workerd: of all values of a bulk read.

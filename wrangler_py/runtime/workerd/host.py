@@ -39,6 +39,8 @@ from wrangler_py.runtime.workerd.workerd_config import BuiltWorker, Place, durab
 if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.runtime import WorkerdRuntime
 
+#: How long the others of a session may take to leave after the first (seconds).
+_LEAVE_S = 1.0
 #: The folder of Durable Objects in the state folder.
 DURABLE_FOLDER = "do-workerd"
 
@@ -260,7 +262,8 @@ class WorkerdHost:
     def _look_at_draining(self) -> None:
         """End old generations whose last event is over, and let Workers begin whose old batches are done."""
         for generation in list(self.draining):
-            if not generation.events:
+            # Open WebSockets are closed, as wrangler does it: they would keep the old code for as long as a page is open.
+            if all(event.kind == "socket" for event in generation.events):
                 self.draining.discard(generation)
                 generation.kill("replaced")
         for runtime in self.runtimes.values():
@@ -385,6 +388,13 @@ class WorkerdHost:
         self._wanted.pop(runtime.name, None)
         if not self.runtimes:
             await self.close()
+        else:
+            self.background(self._renew_later())
+
+    async def _renew_later(self) -> None:
+        """End what runs of a Worker that has left, unless the others leave as well."""
+        await asyncio.sleep(_LEAVE_S)  # real time: this is about the end of the session
+        await self.renew()
 
     async def close(self) -> None:
         """End workerd and everything around it."""

@@ -223,6 +223,7 @@ class WorkerdRuntime:
 
                 assert answer.transport is not None
                 streams = True
+                event.kind = "socket"
                 link = WorkerSocket(answer.transport, lambda: generation.over(event))
                 answer.upgraded(link.feed)
                 return FetchResponse(answer.status, answer.headers, b"", socket=link)

@@ -10,6 +10,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from wrangler_py.bindings import limits
 from wrangler_py.bindings.kv import KvError, KvStore, KvValue, check_named
 from wrangler_py.bindings.storage import BindingStorage
 from wrangler_py.runtime.workerd.loopback import Call
@@ -49,7 +50,7 @@ class KvAdapter:
 
     async def _get(self, call: Call, key: str, given: dict[str, str]) -> None:
         check_named(key)
-        cache_ttl = _number(given.get("cache_ttl"), "cache_ttl", "Cache TTL must be at least 30.")
+        cache_ttl = _number(given.get("cache_ttl"), "cache_ttl", limits.KV_CACHE_TTL_RULE)
         found = await self._storage.kv(call.resource)(KvStore.get, key, cache_ttl)
         if found is None:
             call.answer(404, b"Not Found")
@@ -71,14 +72,13 @@ class KvAdapter:
 
     async def _put(self, call: Call, key: str, given: dict[str, str]) -> None:
         check_named(key)
-        whole = "Please specify integer greater than 0."
         body = await call.body()
         await self._storage.kv(call.resource)(
             KvStore.put,
             key,
             body,
-            expiration=_number(given.get("expiration"), "expiration", _EXPIRATION),
-            expiration_ttl=_number(given.get("expiration_ttl"), "expiration_ttl", whole),
+            expiration=_number(given.get("expiration"), "expiration", limits.KV_EXPIRATION_RULE),
+            expiration_ttl=_number(given.get("expiration_ttl"), "expiration_ttl", limits.KV_TTL_RULE),
             metadata=call.headers.get(_METADATA),
         )
         call.answer(200)
@@ -100,9 +100,6 @@ class KvAdapter:
         if page.cursor is not None:
             listing["cursor"] = page.cursor
         call.answer(200, json.dumps(listing).encode(), _JSON)
-
-
-_EXPIRATION = "Please specify integer greater than the current number of seconds since the UNIX epoch."
 
 
 def _number(text: str | None, name: str, rule: str) -> int | None:

@@ -5,7 +5,8 @@ import { Session, encode } from "./wpy-rpc.js";
 // When nothing more is asked for so long after an answer, the engine is told: until then the session's clock waits.
 const REST_MS = 20;
 const LONGEST_TIMEOUT = 2 ** 31 - 1;
-const STREAM = "application/x-wpy-step-stream";
+// The header of a kept answer whose body is the stream that a step has returned.
+const STREAM = "wpy-step-stream";
 const STANDARD = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError, AggregateError];
 
 // The WebSocket over which wpy has `run()` begin. `make` makes the workflow's object.
@@ -54,7 +55,7 @@ class WorkflowStep {
 	#result([kind, wire]) {
 		const value = this.#session.decode(wire);
 		if (kind === "error") throw Object.assign(value, { remote: true });
-		return value instanceof Blob && value.type === STREAM ? value.stream() : value;
+		return value instanceof Response && value.headers.has(STREAM) ? value.body : value;
 	}
 
 	#count(kind, name) {
@@ -103,7 +104,8 @@ async function attempt(call, context, timeout) {
 	try {
 		const value = await Promise.race([(async () => call(context))(), late]);
 		if (!(value instanceof ReadableStream)) return [true, await encode(value)];
-		return [true, await encode(new Blob([await new Response(value).arrayBuffer()], { type: STREAM }))];
+		const [, bytes] = await encode(await new Response(value).arrayBuffer());
+		return [true, ["response", 200, "", [[STREAM, "1"]], bytes]];
 	} catch (error) {
 		return [false, thrown(error)];
 	} finally {
