@@ -119,7 +119,8 @@ def get(server: DevServer, path: str) -> Any:
 def until(server: DevServer, instance: str, status: str) -> dict[str, Any]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found: dict[str, Any] = get(server, f"/status?id={instance}")
+        answer = server.get(f"/status?id={instance}")  # a request may be cut off by a reload with Durable Objects
+        found: dict[str, Any] = answer.json() if answer.text.startswith("{") else {"answer": answer.text}
         if found.get("status") == status:
             return found
         time.sleep(0.05)
