@@ -88,21 +88,18 @@ class TestTrigger:
             "logs": [{"level": "log", "text": "RAN 0 * * * * 1577836800000"}],
         }
 
-    @pytest.mark.parametrize(
-        ("text", "time_ms"),
-        [
+    def test_times(self, project, frozen):
+        for text, time_ms in (
             ("1700000000000", 1700000000000),
             ("-9223372036854", -9223372036854),
             ("9223372036854", 9223372036854),
             ("1969-07-20T20:17:40Z", -14182940000),
             ("20260301", 1772323200000),
             ("2026-03-01T12:00:00+02:00", 1772359200000),
-        ],
-    )
-    def test_times(self, project, frozen, text, time_ms):
-        done = project.wpy("cron", "trigger", "0 * * * *", f"--time={text}", "--json")
-        assert (done.code, done.json["scheduledTime"]) == (0, time_ms)
-        assert ran(frozen) == [("0 * * * *", time_ms)] or frozen.wait_for(f"RAN .* {time_ms}$")
+        ):
+            done = project.wpy("cron", "trigger", "0 * * * *", f"--time={text}", "--json")
+            assert (done.code, done.json["scheduledTime"]) == (0, time_ms)
+            frozen.wait_for(f"RAN 0 .* {time_ms}$")
 
     @pytest.mark.parametrize(
         "text", ["9223372036855", "-9223372036855", "2262-04-12", "1500-01-01", "tomorrow", "9" * 5000]
