@@ -95,7 +95,7 @@ function DeadLetters({ q, name, isDlq, search }) {
 function Settings({ q }) {
   const list = q?.settings ?? [];
   const value = (v, unit) => (v === null || v === undefined ? html`<span class="soft">not set</span>` : html`<b>${typeof v === "number" ? count(v) : String(v)}</b>${unit ? html` <span class="soft">${unit}</span>` : ""}`);
-  return html`<div class="panel">
+  return html`<div class="panel" tabindex="0" role="region" aria-label="Settings">
     <table class="table"><thead><tr><th scope="col">Setting</th><th scope="col">In force</th><th scope="col">From</th><th scope="col">Production's default</th><th scope="col" class="hide-narrow">Range</th></tr></thead>
       <tbody>${list.map((s) => {
         const same = String(s.value) === String(s.default);
