@@ -14,6 +14,7 @@ Where something new is added:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field
@@ -56,6 +57,10 @@ from wrangler_py.store.sessions import Session, living_sessions, open_session
 
 if TYPE_CHECKING:
     from wrangler_py.runtime.workerd.host import WorkerdHost
+
+
+#: How long a start waits for what dead sessions have left to be stored (seconds).
+_LOOK_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +274,9 @@ class Emulator:
         if self.recorder is not None:
             self.recorder.start()
         self.crons.set_config(self.config)
-        if self._outboxes is not None:
-            await self._outboxes.recover()
+            with contextlib.suppress(TimeoutError):  # a database that takes nothing now must not hold up the start
+                async with asyncio.timeout(_LOOK_WAIT_S):
+                    await self._outboxes.looked.wait()
         loading = asyncio.create_task(self.workers.apply(self.config))
         try:
             await asyncio.sleep(0)  # the workers' processes begin to load, and meanwhile:
@@ -286,8 +292,6 @@ class Emulator:
         await self.clockwork.start()
         self.workflows.engine.start()
         self._run_beside(self.broker.watch_retention())
-        if self._outboxes is not None:
-            self._run_beside(self._outboxes.watch())
 
     async def apply(self, config: SessionConfig) -> None:
         """Bring everything in line with a changed config."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from wrangler_py.queues.limits import QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import QueueService
 from wrangler_py.runtime.worker import frames
+from wrangler_py.store.database import StateError
 from wrangler_py.store.sessions import lock_if_free
 
 _FOLDER = "outbox"
@@ -48,6 +50,8 @@ class OutboxHome:
         self._session = session
         self._queues = queues
         self._living = living
+        #: Set when `watch` has looked for the first time.
+        self.looked = asyncio.Event()
         #: Empty until this session has made an outbox: a file under its number before is that of a dead session.
         self._made: set[str] = set()
 
@@ -76,7 +80,8 @@ class OutboxHome:
             living = {str(session) for session in self._living() if session != self._session}
             left = [path for path in left if path.name.split("-")[0] not in living]
         for path in left:
-            with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+            # It may be gone meanwhile, or another user's, which is his session's to take.
+            with contextlib.suppress(OSError), path.open("r+b") as file:
                 # Another session may be at it; and what it has finished is no more, though it is open here.
                 if lock_if_free(file) and _is_there(path):
                     outbox = Outbox(path, self._queues, lambda *_: None, expose_codes=True)
@@ -88,7 +93,11 @@ class OutboxHome:
     async def watch(self) -> None:
         """`recover`, now and then, for as long as the session lives: a neighbour may have been killed."""
         while True:
-            again = await self.recover()
+            try:
+                again = await self.recover()
+            except (sqlite3.Error, StateError):  # it cannot be read now; whoever sends is told why
+                again = True
+            self.looked.set()
             # Real time: this is about processes, not about the session's clock.
             await asyncio.sleep(_AGAIN_S if again else _LOOK_EVERY_S)
 
