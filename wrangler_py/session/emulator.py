@@ -274,6 +274,8 @@ class Emulator:
         if self.recorder is not None:
             self.recorder.start()
         self.crons.set_config(self.config)
+        if self._outboxes is not None:
+            self._run_beside(self._outboxes.watch())
             with contextlib.suppress(TimeoutError):  # a database that takes nothing now must not hold up the start
                 async with asyncio.timeout(_LOOK_WAIT_S):
                     await self._outboxes.looked.wait()
