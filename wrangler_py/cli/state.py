@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wrangler_py.cli.folder_changes import FolderChanges
 from wrangler_py.cli.output import CommandError, warning
 from wrangler_py.config.find import find_config
 from wrangler_py.config.load import load_session
@@ -18,9 +18,6 @@ from wrangler_py.config.problems import headline, shown_path
 from wrangler_py.dev.options import state_folder
 from wrangler_py.store.database import BUSY_TIMEOUT_MS, FILE_NAME, StateError, Store, explain_error, open_store
 from wrangler_py.store.schema import VERSION
-
-#: How often a state that is followed is looked at (seconds): often enough to look immediate.
-_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +114,7 @@ class Follower:
         self._store: Store | None = None
         self._seen: tuple[int, int] | None = None  # which file it is
         self._version = 0
+        self._changes = FolderChanges(folder)
 
     def look(self) -> Store | None:
         """The state at this moment; None while there is none. Another object than before: it is another state. Raises
@@ -133,7 +131,7 @@ class Follower:
     def wait(self) -> None:
         """Return when the state may have changed since `look`."""
         while True:
-            time.sleep(_LOOK_EVERY_S)
+            self._changes.wait()
             if self._file() != self._seen or (self._store is None and self._seen is not None):
                 return
             if self._store is not None and self._data_version(self._store) != self._version:

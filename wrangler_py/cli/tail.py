@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from wrangler_py.cli.event_lines import Wanted, as_json, details, lines
+from wrangler_py.cli.folder_changes import FolderChanges
 from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, result, result_json_line
 from wrangler_py.cli.session_client import no_session, running_sessions
@@ -25,11 +26,7 @@ from wrangler_py.events.reading import Recorded
 
 app = typer.Typer(rich_markup_mode=None)
 
-#: How often the record is looked at where the system does not tell of changes (seconds).
-_LOOK_EVERY_S = 0.05
-#: Where it does: what follows so soon after a change is seen together with it, and so often the sessions are told that somebody
-#: looks (seconds).
-_TOGETHER_S = 0.02
+#: How often the sessions are told that somebody looks (seconds).
 _TELL_EVERY_S = 1.0
 _PAGE = 500
 
@@ -119,18 +116,6 @@ def moment(text: str) -> int:
         ) from None
 
 
-def _watch(folder: Path) -> Any:
-    """Tells of changes in a folder, also of those within its files; False where the system has no watch left."""
-    try:
-        from inotify_simple import INotify, flags  # type: ignore[import-untyped]
-
-        changes = INotify()
-        changes.add_watch(folder, flags.MODIFY | flags.CREATE | flags.MOVED_TO | flags.DELETE)
-        return changes
-    except (ImportError, OSError):
-        return False
-
-
 class _Follower:
     """The record as it goes on. It may come into being later, and be replaced."""
 
@@ -140,7 +125,7 @@ class _Follower:
         self._digest: Digest | None = None
         self._file: tuple[int, int] | None = None
         self._version = 0
-        self._changes: Any = None
+        self._changes = FolderChanges(path.parent)
 
     def events(
         self, count: int, since_ms: int | None, *, follow: bool
@@ -185,21 +170,12 @@ class _Follower:
     def _wait(self) -> None:
         told = time.monotonic()
         while True:
-            self._pause()
+            self._changes.wait()
             if time.monotonic() - told > _TELL_EVERY_S:
                 look.touch(self.path.parent)
                 told = time.monotonic()
             if self._status() != self._file or (self._connection is not None and self._data_version() != self._version):
                 return
-
-    def _pause(self) -> None:
-        """Until something in the state folder changes, or for a moment where that cannot be known."""
-        if self._changes is None and sys.platform == "linux" and self.path.parent.is_dir():
-            self._changes = _watch(self.path.parent)
-        if not self._changes:
-            time.sleep(_LOOK_EVERY_S)
-        elif self._changes.read(timeout=round(_TELL_EVERY_S * 1000)):
-            time.sleep(_TOGETHER_S)
 
     def _data_version(self) -> int:
         assert self._connection is not None
