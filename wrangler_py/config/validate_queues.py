@@ -133,7 +133,9 @@ def _check_consumer(report: Report, consumer: Any, path: FieldPath) -> None:
             limits.consumer_without_queue(at, consumer), path, f"for example {report.setting('queue', 'my-queue')}"
         )
     if "type" in entry and entry["type"] != "worker":
-        hint = "wpy has no pull consumers yet" if entry["type"] == "http_pull" else None
+        pulled = entry["type"] == "http_pull"
+        queue = entry.get("queue") or "<queue>"
+        hint = f"take this consumer out, and run: wpy queues consumer http add {queue}" if pulled else None
         report.error(limits.consumer_bad_type(at, entry["type"]), (*path, "type"), hint)
     for key, kind in _CONSUMER_TYPES.items():
         if key in entry and js_typeof(entry[key]) != kind:
