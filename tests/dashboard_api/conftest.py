@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -93,6 +94,14 @@ class Api:
         reply = self.server.get(f"{API}/{path}", headers={k.replace("_", "-"): v for k, v in headers.items()})
         assert reply.status == status, (path, reply.status, reply.text[:500])
         return reply.json()
+
+    def until(self, path: str, true: Callable[[Any], Any]) -> Any:
+        """What is answered once `true` of it: what happens is in the record a moment later."""
+        end = time.monotonic() + 10
+        while not true(answer := self.get(path)):
+            assert time.monotonic() < end, answer
+            time.sleep(0.02)
+        return answer
 
     def reply(self, path: str, body: Any = None, token: str | None = None, **headers: str) -> Reply:
         given = {k.replace("_", "-"): v for k, v in headers.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import time
 from typing import Any
 
 import jsonschema
@@ -155,8 +154,8 @@ def test_crons(api: Api):
     assert run["outcome"] == "ok"
     planned = api.post("crons/backfill", {"cron": cron["cron"], "fromMs": at, "toMs": at + 3_600_000})
     assert planned["times"] == [at, at + 1_800_000, at + 3_600_000] and len(planned["runs"]) == 3
-    runs = api.get("crons/runs?limit=4")["runs"]
-    assert [r["scheduledMs"] for r in runs] == [at + 3_600_000, at + 1_800_000, at, at]
+    times = [at + 3_600_000, at + 1_800_000, at, at]
+    api.until("crons/runs?limit=4", lambda told: [r["scheduledMs"] for r in told["runs"]] == times)
     assert [bar["outcome"] for bar in api.get("crons")["crons"][0]["strip"][-4:]] == ["ok"] * 4
     month = api.get("crons/calendar?month=2026-02")
     assert [day["runs"] for day in month["days"]] == [48] * 28
@@ -177,24 +176,20 @@ def test_exact_bodies(api: Api):
 
 def test_failed_requests_and_wait_until_work(api: Api):
     assert api.server.get("/boom").status == 500
-    (group,) = [g for g in api.get("failures")["failures"] if g["type"] == "RuntimeError"]
+    told = api.until("failures", lambda told: [g for g in told["failures"] if g["type"] == "RuntimeError"])
+    (group,) = [g for g in told["failures"] if g["type"] == "RuntimeError"]
     assert (group["message"], group["kind"]) == ("boom in fetch", "request")
     api.server.get("/later")
-    end = time.monotonic() + 10
-    while not (tasks := api.get("tasks")["tasks"]) or tasks[0]["endedMs"] is None:
-        assert time.monotonic() < end, tasks
-        time.sleep(0.02)
+    tasks = api.until("tasks", lambda told: told["tasks"] and told["tasks"][0]["endedMs"] is not None)["tasks"]
     assert (tasks[0]["label"], tasks[0]["outcome"], tasks[0]["overMs"]) == ("GET /later", "ok", 0)
-    while not any(log["text"] == "later is done" for log in api.get("logs?q=LATER")["logs"]):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    api.until("logs?q=LATER", lambda told: any(log["text"] == "later is done" for log in told["logs"]))
 
 
 def test_answers_are_as_the_openapi_document_says(api: Api):
     document = api.get("openapi.json")
     message = api.send({"do": "nothing"})
     api.advance(3)
-    row = api.get(f"messages/{message}")
+    row = api.until(f"messages/{message}", lambda told: told["attempts"])
     ids = {"name": "mail", "traces": row["traceId"], "messages": message, "batches": row["attempts"][0]["batch"]}
     checked = 0
     for path, operations in document["paths"].items():
