@@ -7,6 +7,8 @@ import pytest
 
 from wrangler_py.queues import intake
 from wrangler_py.queues.message import OutgoingMessage
+from wrangler_py.runtime.python.outbox import OutboxHome
+from wrangler_py.runtime.worker import frames
 
 from .harness import Room
 
@@ -86,3 +88,15 @@ async def test_who_waits_for_an_answer_is_refused_while_kept_sends_are_held(room
     room.store.query("PRAGMA max_page_count = 1000000")
     await until(lambda: len(outbox.stored) == 1)
     assert len(room.left()) == 2
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"\0" * 40, b"\x05\0\0\0zzzzz", b"\xff\xff\0\0cut off"])
+async def test_what_stands_before_rubbish_is_stored_and_the_rubbish_kept(room: Room, rubbish: bytes):
+    home = OutboxHome(room.folder, 1, room.broker, list)
+    folder = room.folder / "outbox"
+    folder.mkdir()
+    sent = [frames.encode(frames.SENT, n, 0, "q", ((b"m%d" % n, "text", None),), None, False) for n in (1, 2)]
+    (folder / "7-dead.sends").write_bytes(b"".join(sent) + rubbish)
+    await home.recover()
+    assert room.left() == ["m1", "m2"]
+    assert [path.name for path in folder.iterdir()] == (["7-dead.damaged"] if rubbish else [])

@@ -121,6 +121,7 @@ class Outbox:
         self._expose_codes = expose_codes
         self._open = 0
         self._closed = False
+        self._damaged = False
         self._answers: list[tuple[int, int, int, int | None]] = []
 
     def spec(self) -> dict[str, Any]:
@@ -151,13 +152,18 @@ class Outbox:
     def take_rest(self) -> None:
         """The process is gone: store what has not come from it but is in its file."""
         self._closed = True
-        rest: list[tuple[Any, ...]] = []
-        with contextlib.suppress(
-            OSError, ValueError, EOFError, TypeError
-        ):  # it may never have been made, or be cut off
-            rest = [frame for frame in frames.Decoder().feed(self.path.read_bytes()) if frame[1] > self.received]
-        for frame in rest:
-            self.take(frame)
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:  # nothing was ever sent
+            data = b""
+        except OSError:  # it cannot be read now: it stays for the next start
+            self.done.set()
+            return
+        sends, end = _sends(data)
+        self._damaged = end < len(data)
+        for frame in sends:
+            if frame[1] > self.received:
+                self.take(frame)
         self._look_whether_done()
 
     def answer(self) -> None:
@@ -185,6 +191,25 @@ class Outbox:
     def _look_whether_done(self) -> None:
         if self._closed and not self._open and not self.done.is_set():
             with contextlib.suppress(OSError):  # else the next start finds that everything is stored
+                if self._damaged:  # nobody knows what the rest was: it is kept for who wants to look
+                    self.path.replace(self.path.with_suffix(".damaged"))
                 self.path.unlink(missing_ok=True)
                 self._queues.forget_outbox(self.name)
             self.done.set()
+
+
+def _sends(data: bytes) -> tuple[list[tuple[Any, ...]], int]:
+    """The SENT frames at the head of a file, and where they end; what follows is rubbish."""
+    found: list[tuple[Any, ...]] = []
+    start = 0
+    while start + 4 <= len(data):
+        end = start + 4 + int.from_bytes(data[start : start + 4], "little")
+        try:
+            frame = frames.Decoder().feed(data[start:end])[0]
+        except (ValueError, EOFError, TypeError, IndexError):
+            break
+        if not isinstance(frame, tuple) or len(frame) != 7 or frame[0] != frames.SENT:
+            break
+        found.append(frame)
+        start = end
+    return found, start

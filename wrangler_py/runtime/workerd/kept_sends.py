@@ -14,12 +14,11 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
-from wrangler_py.runtime.base import QueueService
+from wrangler_py.runtime.python.outbox import KeepingQueues
 from wrangler_py.runtime.worker import frames
 
 #: How long after the answer to a send the next one follows it (seconds).
@@ -31,12 +30,6 @@ _HOLD_COUNT = 100
 #: emptied above the other.
 _FULL = 4 << 20
 _EMPTY_ABOVE = 1 << 18
-
-
-class KeepingQueues(QueueService, Protocol):
-    """Queues that know how far an outbox is stored (queues/outbox.py)."""
-
-    def forget_outbox(self, name: str) -> asyncio.Future[None]: ...
 
 
 class _Backlog:
@@ -115,7 +108,11 @@ class KeptSends:
         try:
             if self._file < 0:
                 self._path.parent.mkdir(exist_ok=True)
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                self._file = os.open(
+                    self._path,
+                    os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0),
+                    0o600,
+                )
             written = os.write(self._file, data)
             if written < len(data):
                 os.ftruncate(self._file, self._size)

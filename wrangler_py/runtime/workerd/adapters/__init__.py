@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from wrangler_py.bindings.cache import CacheStore
     from wrangler_py.bindings.storage import BindingStorage
+    from wrangler_py.runtime.python.outbox import KeepingQueues
     from wrangler_py.runtime.workerd.adapters.services import AssetFetch
     from wrangler_py.runtime.workerd.adapters.small import SmallCall
-    from wrangler_py.runtime.workerd.kept_sends import KeepingQueues
     from wrangler_py.runtime.workerd.loopback import Handler
     from wrangler_py.runtime.workerd.rpc import ServiceCalls
 
