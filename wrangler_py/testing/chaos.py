@@ -115,8 +115,7 @@ class Faults:
 
     def install(self) -> None:
         """Do it from now on."""
-        host, hub = self._wpy._host, self._wpy._hub
-        assert host is not None and hub is not None
+        host, hub = self._wpy.emulation.host, self._wpy.emulation.hub
         if self._plan.duplicate:
             after = host.after_batch
             host.after_batch = lambda batch, outcome: after(batch, self._lose_acks(batch, outcome))
@@ -133,7 +132,7 @@ class Faults:
     # Duplicates -------------------------------------------------------------------------------------------------------
 
     def _lose_acks(self, batch: Batch, outcome: BatchOutcome) -> BatchOutcome:
-        consumer = self._wpy.queues._consumer(batch.queue) or Consumer(batch.queue)
+        consumer = self._wpy.queues.consumer_of(batch.queue) or Consumer(batch.queue)
         settled = settle(
             batch.messages,
             outcome,
@@ -176,7 +175,7 @@ class Faults:
         claim = broker.claim
 
         async def shuffled(queue: str, limit: int) -> Any:
-            self._wpy.queues[queue]._reorder_quietly(self._random)
+            self._wpy.queues[queue].shuffle(self._random)
             return await claim(queue, limit)
 
         broker.claim = shuffled  # type: ignore[method-assign]
@@ -212,7 +211,7 @@ class Faults:
         if self.crashed or step != self._crash_at:
             return False
         self.crashed = True
-        process = self._wpy._runtime(self._wpy.config.workers[0].name).process
+        process = self._wpy.emulation.runtime(self._wpy.config.workers[0].name).process
         where = ", ".join(process.where(number) for number in process.events) if process is not None else ""
         self._say(f"the process ended at await {step} (it was at {where or '?'})")
         return True

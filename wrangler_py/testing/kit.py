@@ -6,29 +6,26 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrangler_py.clock import ClockStopped, SessionClock
-from wrangler_py.events.log import Event, EventLog
-from wrangler_py.testing import folders
+from wrangler_py.events.log import Event
 from wrangler_py.testing.batches import TestBatch, make_batch
 from wrangler_py.testing.clock import TestClock
-from wrangler_py.testing.errors import HandlerHung, KitError, Leftovers
+from wrangler_py.testing.errors import KitError, Leftovers
 from wrangler_py.testing.settings import Settings, changed
 from wrangler_py.testing.values import moment_ms
 
 if TYPE_CHECKING:
-    from wrangler_py.runtime.inprocess.hub import LoopHub
-    from wrangler_py.runtime.inprocess.process import LocalProcess
-    from wrangler_py.runtime.inprocess.runtime import Host, InProcessRuntime
+    from wrangler_py.runtime.inprocess.runtime import InProcessRuntime
     from wrangler_py.session.emulator import Emulator
     from wrangler_py.store.database import Store
     from wrangler_py.testing.chaos import Exploration
     from wrangler_py.testing.crons import Crons
+    from wrangler_py.testing.driving import Driver
+    from wrangler_py.testing.emulation import Emulation
     from wrangler_py.testing.http import OutboundHttp
     from wrangler_py.testing.ledger import Ledger
     from wrangler_py.testing.logs import Logs
@@ -41,25 +38,6 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 T = TypeVar("T")
-
-#: How often an event that sleeps is looked at (seconds of real time).
-_LOOK_S = 0.01
-
-
-class _Alone:
-    """The only session on a state that nobody else sees (store/sessions.py)."""
-
-    id = 1
-    recovered = 0
-
-    def announce(self, url: str, token: str) -> None:
-        """Nobody looks."""
-
-    def attach(self, attachments: list[Any]) -> None:
-        """Nobody looks."""
-
-    def close(self) -> None:
-        """The state is gone with the test."""
 
 
 class Wpy:
@@ -74,15 +52,10 @@ class Wpy:
         self.clock = TestClock(self)
         self.session_clock = SessionClock(moment_ms(settings.clock), frozen=True)
         self.timeline: list[Event] = []
-        self._emulator: Emulator | None = None
-        self._hub: LoopHub | None = None
-        self._host: Host | None = None
+        self._emulation: Emulation | None = None
+        self._driver: Driver | None = None
         self._starting: asyncio.Lock | None = None
-        self._store: Store | None = None
-        self._folder: Path | None = None
         self._own_loop: asyncio.AbstractEventLoop | None = None
-        self._closing: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._undo: list[Callable[[], None]] = []
         self._parts: dict[str, Any] = {}
         self.closed = False
         #: What a failure shows, once the emulator has ended.
@@ -160,7 +133,7 @@ class Wpy:
 
     def env_of(self, worker: str) -> Any:
         """What a worker finds in `env`."""
-        process = self._runtime(worker).process
+        process = self.emulation.runtime(worker).process
         assert process is not None
         from workers.entrypoints import _EnvWrapper  # type: ignore[attr-defined]
 
@@ -192,131 +165,82 @@ class Wpy:
     # Life -------------------------------------------------------------------------------------------------------------
 
     @property
-    def emulator(self) -> Emulator:
-        """The rooms themselves. Raises KitError before the start."""
-        if self._emulator is None:
+    def started(self) -> bool:
+        """Whether the emulator is there."""
+        return self._emulation is not None and self._emulation.emulator is not None
+
+    @property
+    def emulation(self) -> Emulation:
+        """The emulator, with what its workers run on. Raises KitError before the start."""
+        if self._emulation is None or self._emulation.emulator is None:
             raise KitError(
                 f"The emulator of {self.name} has ended with the test. A fixture that uses wpy must do so before its yield."
                 if self.closed
                 else f"The emulator of {self.name} has not been started. In an async fixture, `await wpy.start()` first."
             )
-        return self._emulator
+        return self._emulation
+
+    @property
+    def emulator(self) -> Emulator:
+        """The rooms themselves. Raises KitError before the start."""
+        emulator = self.emulation.emulator
+        assert emulator is not None
+        return emulator
 
     async def start(self) -> Wpy:
         """Start the emulator, if that has not been done. Every call of the kit that is awaited does so by itself."""
-        if self._emulator is not None:
+        if self.started:
             return self
         if self.closed:
             raise KitError(f"{self.name} has ended, and its emulator with it: use wpy's fixtures inside of the test.")
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
-            if self._emulator is None:
+            if not self.started:
                 await self._start()
         return self
 
     async def _start(self) -> None:
-        from wrangler_py.runtime.inprocess.hub import LoopHub
-        from wrangler_py.runtime.inprocess.runtime import Host, InProcessRuntime
-        from wrangler_py.session.emulator import Emulator, EmulatorOptions
-        from wrangler_py.store.database import open_memory
-        from wrangler_py.testing.project import shims
+        from wrangler_py.testing.driving import Driver
+        from wrangler_py.testing.emulation import Emulation
 
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise KitError(
-                f"{self.name} runs on another loop than asyncio's (trio?), and workers are asyncio programs. With anyio: "
-                'a fixture anyio_backend that returns "asyncio".'
-            ) from None
-        helper, flags = shims()
-        self._project.prepare()
-        hub = self._hub = LoopHub(loop, self.session_clock)
-        host = self._host = Host(hub, self.session_clock, self._project.modules, helper, flags, self.settings.timeout_s)
-        await hub.attach()
-        self._undo.append(hub.detach)
-        before = loop.get_task_factory()
-        loop.set_task_factory(host.task_factory(before))
-        self._undo.append(lambda: loop.set_task_factory(before))
-        helper.forget(self.config.workers[0].name)
-        host.on_start, host.on_began, host.on_frame = self.calls.started, self.calls.began, self.calls.frame
-        self._folder = folders.take()
-        store = self._store = open_memory(self._folder)
-        if self.restore is not None:
-            self.restore(store, self._folder)
-        events = EventLog(self.session_clock)
-        events.subscribe(self.timeline.append)
-        self._undo += [self.http.install(), self._capture()]
-        options = EmulatorOptions(crons=self.settings.crons, worker_clock=True, record=None, storage_threads=False)
-        session: Any = _Alone()
-        emulator = Emulator(
-            self.config,
-            store,
-            self.session_clock,
-            events,
-            options,
-            python_runtime=partial(InProcessRuntime, host=host),
-            session=session,
-        )
-        self._emulator = emulator
-        if any(worker.language == "javascript" for worker in self.config.workers):
-            from wrangler_py.testing.javascript import listen
-
-            listen(emulator, host, self.calls)
-        await emulator.load()
-        for worker in emulator.workers.all():
-            if worker.runtime.broken is not None:
-                raise KitError(f"{worker.config.name} cannot be loaded:\n{worker.runtime.broken}")
-        await emulator.start()
+        if self._emulation is not None:
+            self._emulation.abandon()  # a start that failed has left something behind
+        emulation = self._emulation = Emulation(self, self._project)
+        self._driver = Driver(self.name, emulation, self.session_clock, self.settings.timeout_s)
+        await emulation.begin()
         for part in ("queues", "crons"):
             getattr(self, part).started()
 
-    def _capture(self) -> Callable[[], None]:
-        from wrangler_py.testing.logs import capture
-
-        return capture()
-
     async def close(self, *, check: bool = True) -> None:
         """End the emulator. Raises Leftovers when something still runs, unless the test allows it."""
-        if self._emulator is None:
-            self.closed = True
-            self._clean_up()
+        if not self.started:
+            self.abandon()
             return
+        emulation, driver = self.emulation, self.driver
         left: str | None = None
         try:
             if check and self.settings.leftovers == "fail":
-                left = await self._left()
-                if left is not None or (self._host is not None and self._host.troubles):
+                left = await driver.left()
+                if left is not None or emulation.host.troubles:
                     self.last_report = self.report()
-            for close in reversed(self._closing):
+            for close in reversed(emulation.closing):
                 await close()
-            self._closing.clear()
         finally:
-            processes = self._processes()
-            emulator, self._emulator, self.closed = self._emulator, None, True
+            self.closed = True
             try:
-                emulator.store.flush()
-                assert self._host is not None
-                await self._host.end_tasks()
-                for process in processes:
-                    process.kill("the test has ended")
-                await emulator.stop(0)
+                await emulation.end()
             finally:
-                emulator.close()
-                self._clean_up()
+                self._project.put_back()
         if left is not None:
             raise Leftovers(left)
-        self.raise_troubles()
+        driver.raise_troubles()
 
-    def _clean_up(self) -> None:
-        while self._undo:
-            self._undo.pop()()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-        if self._folder is not None:
-            folders.give_back(self._folder)
-            self._folder = None
+    def abandon(self) -> None:
+        """End the emulator where its loop is gone (the test never began, or was cut off), if that has not been done."""
+        self.closed = True
+        if self._emulation is not None:
+            self._emulation.abandon()
         self._project.put_back()
 
     async def reset(self, *, seed: int | None = None, restore: Callable[[Store, Path], None] | None = None) -> None:
@@ -347,25 +271,6 @@ class Wpy:
 
         return await explore(self, scenario, plan_of(self.name, chaos), stop_at_first=stop_at_first)
 
-    async def _left(self) -> str | None:
-        """What still runs, in words. Batches that have begun get a moment to end by themselves."""
-        emulator = self.emulator
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.timeout_s):
-                await emulator.clockwork.settled()
-        running = [
-            f"{event.label} (at {process.where(number)})"
-            for process in self._processes()
-            for number, event in process.events.items()
-        ]
-        if not running:
-            return None
-        return (
-            f"{self.name} ended while this was still running: {', '.join(running)}. Let it end: "
-            "`await wpy.clock.run_until_idle()` moves the clock over what it waits for. Or allow it: "
-            '@pytest.mark.wpy(leftovers="allow").'
-        )
-
     # Running ----------------------------------------------------------------------------------------------------------
 
     def run(self, awaitable: Any) -> Any:
@@ -379,91 +284,13 @@ class Wpy:
     async def runtime(self, worker: str) -> InProcessRuntime:
         """The runtime of a worker, ready to be called."""
         await self.start()
-        return self._runtime(worker)
+        return self.emulation.runtime(worker)
 
-    def _runtime(self, worker: str) -> InProcessRuntime:
-        runtime: Any = self.emulator.workers.named(worker)
-        if runtime is None:
-            names = ", ".join(config.name for config in self.config.workers)
-            raise KitError(f'There is no worker "{worker}". There are: {names}.')
-        return runtime  # type: ignore[no-any-return]
-
-    async def drive(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for an event; while it only sleeps, move the clock to what it waits for."""
-        assert self._host is not None
-        task = asyncio.ensure_future(work)
-        news = self._host.clocks.news
-        since = time.monotonic()
-        try:
-            while not task.done():
-                if news.is_set():
-                    since = time.monotonic()
-                news.clear()
-                waiting = asyncio.ensure_future(news.wait())
-                # While something sleeps it is looked at again: what it waits for beside the clock tells nobody.
-                again = _LOOK_S if self._hub is not None and self._hub.timers else self.settings.timeout_s
-                await asyncio.wait((task, waiting), timeout=again, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                if task.done():
-                    break
-                if await self._sleeps():
-                    await self.session_clock.next()
-                elif time.monotonic() - since >= self.settings.timeout_s:
-                    text = self._hung()
-                    for process in self._processes():
-                        process.kill("a handler did not end")
-                    raise HandlerHung(text)
-        finally:
-            if not task.done():
-                task.cancel()
-        return task.result()
-
-    def _processes(self) -> list[LocalProcess]:
-        """What serves the workers now."""
-        runtimes: list[Any] = [worker.runtime for worker in self.emulator.workers.all()]
-        return [runtime.process for runtime in runtimes if getattr(runtime, "process", None) is not None]
-
-    def _hung(self) -> str:
-        running = [
-            f"{event.label} waits at {process.where(number)}"
-            for process in self._processes()
-            for number, event in process.events.items()
-        ]
-        return (
-            f"{self.name}: nothing has happened for {self.settings.timeout_s:g} s of real time, and this did not end: "
-            f"{'; '.join(running) or '?'}. Something that it awaits never comes: look at that line, or give it longer with "
-            "`wpy_timeout = SECONDS` in pytest's settings or @pytest.mark.wpy(timeout=SECONDS)."
-        )
-
-    async def as_event(self, worker: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run something as if a handler of a worker did it: by the test's clock, able to block, its tasks kept apart."""
-        from wrangler_py.runtime.worker import logs
-        from wrangler_py.runtime.worker.context import Event as WorkerEvent
-
-        process = self._runtime(worker).process
-        assert process is not None and self._host is not None
-        context = process.frames_context.copy()
-        context.run(logs.current_event.set, WorkerEvent(next(self._host.numbers)))
-        return await asyncio.get_running_loop().create_task(make(), context=context)
-
-    async def _sleeps(self) -> bool:
-        """Whether nothing goes on until the clock is moved, and an event waits for that."""
-        assert self._hub is not None
-        for _ in range(3):
-            await asyncio.sleep(0)
-            if not self._hub.quiet:
-                return False
-        return any(event is not None for event in self._hub.timers)
-
-    async def settle(self) -> None:
-        """Wait until all that has begun is over, moving the clock where handlers sleep."""
-        emulator = self.emulator
-        while True:
-            await emulator.clockwork.settled()
-            if not await self._sleeps():
-                break
-            await self.session_clock.next()
-        self.raise_troubles()
+    @property
+    def driver(self) -> Driver:
+        """What waits for the workers' events (driving.py). Raises KitError before the start."""
+        assert self.emulation is not None and self._driver is not None
+        return self._driver
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """Await something of the emulator, and fail with what went wrong meanwhile."""
@@ -471,14 +298,9 @@ class Wpy:
             result = await work
         except ClockStopped:
             raise KitError(f"The clock of {self.name} was stopped while it was moved.") from None
-        self.raise_troubles()
+        if self._driver is not None:
+            self._driver.raise_troubles()
         return result
-
-    def raise_troubles(self) -> None:
-        """Raises HandlerHung for a handler that did not end."""
-        if self._host is not None and self._host.troubles:
-            troubles, self._host.troubles = self._host.troubles, []
-            raise HandlerHung(f"In {self.name}: {troubles[0]}")
 
     def users(self, error: BaseException) -> BaseException:
         """An exception of user code, whose traceback begins at the user's first frame."""
@@ -507,22 +329,14 @@ class Wpy:
 
     def clock_was_set(self) -> None:
         """The clock shows another time, and nothing was fired on the way."""
-        if self._emulator is not None:
-            self._emulator.crons.reschedule()
+        if self.started:
+            self.emulator.crons.reschedule()
 
     def report(self) -> str:
         """What happened, and where the messages are, as a failure shows it."""
         from wrangler_py.testing.report import report
 
         return report(self)
-
-    def _abandon(self) -> None:
-        """The test's loop is gone, and the emulator was not ended on it (the test never began, or was cut off)."""
-        if self._emulator is not None:
-            emulator, self._emulator = self._emulator, None
-            emulator.close()
-        self.closed = True
-        self._clean_up()
 
     # A test that is not async -------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from wrangler_py.testing.results import Why
 from wrangler_py.testing.values import Span, decode_body, seconds
 
 if TYPE_CHECKING:
-    from wrangler_py.testing.queues import QueueHandle, Queues
+    from wrangler_py.testing.queue_handle import QueueHandle
+    from wrangler_py.testing.queues import Queues
 
 __tracebackhide__ = True
 

@@ -69,13 +69,13 @@ class ObjectHandle:
             stub = getattr(self._wpy.env, self._namespace.binding).getByName(self.name)
             return await getattr(stub, method)(*args)
 
-        return await self._wpy.drive(self._wpy.as_event(self._wpy.config.workers[0].name, run))
+        return await self._wpy.driver.drive(self._wpy.driver.as_event(self._wpy.config.workers[0].name, run))
 
     async def evict(self) -> bool:
         """Take its memory away, as happens to an object that is idle: its next event constructs it anew. False: it was not
         in memory."""
         await self._wpy.start()
-        process = self._wpy._runtime(self._namespace.worker).process
+        process = self._wpy.emulation.runtime(self._namespace.worker).process
         objects = None if process is None else process.dispatcher._objects
         for instance in [] if objects is None else list(objects._awake.values()):
             if instance.class_name == self._namespace.class_name and instance.id.name == self.name:
@@ -93,8 +93,8 @@ class ObjectHandle:
         await self._wpy.start()
         for alarm in self._namespace._alarms():
             if alarm.name == self.name:
-                outcome = await self._wpy.drive(self._wpy.emulator.objects.alarms.run_now(alarm))
-                self._wpy.raise_troubles()
+                outcome = await self._wpy.driver.drive(self._wpy.emulator.objects.alarms.run_now(alarm))
+                self._wpy.driver.raise_troubles()
                 return "running" if outcome is None else outcome.outcome
         have = ", ".join(self._namespace.alarms) or "none"
         raise KitError(f'{self._wpy.name}: the object "{self.name}" has no alarm. With an alarm: {have}.')

@@ -142,8 +142,8 @@ def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
             kit.end_sync(check=not _failed(item))
         except KitError as error:
             pytest.fail(str(error), pytrace=False)
-    elif not kit.closed or kit._undo:
-        kit._abandon()
+    elif not kit.closed:
+        kit.abandon()
 
 
 def _settings(request: pytest.FixtureRequest) -> Any:
@@ -210,7 +210,7 @@ def _enclosed(item: Any, kit: Wpy) -> Any:
 
 def _keep(item: pytest.Item, kit: Wpy) -> None:
     """With --wpy-keep: write the state of a failing test where `wpy dev` can open it."""
-    if not item.config.getoption("--wpy-keep") or kit._emulator is None:
+    if not item.config.getoption("--wpy-keep") or not kit.started:
         return
     folder = kit.config.workers[0].root / ".wpy" / "failed" / _file_name(item.name)
     kit.state.write(folder)

@@ -90,11 +90,11 @@ def _cut(text: Any, length: int = 1000) -> str:
 
 
 def _table(wpy: Wpy) -> str | None:
-    if wpy._store is None or wpy._emulator is None:
+    if not wpy.started:
         return None
     rows = []
     now_ms = wpy.clock.now_ms
-    for record in tables.all_queues(wpy._store):
+    for record in tables.all_queues(wpy.emulator.store):
         handle = wpy.queues[record.name]
         states = [message.state for message in handle.messages()]
         counts = [str(states.count(state)) for state in ("ready", "delayed", "in_flight")]

@@ -79,14 +79,14 @@ class WorkerHandle:
             return response.status, response.headers, b"".join(parts)
 
         try:
-            status, answered, read = await self._wpy.drive(run())
+            status, answered, read = await self._wpy.driver.drive(run())
         except WorkerError as error:
             result = call.close()
             if result.exception is not None:
                 raise self._wpy.users(result.exception) from None
             raise KitError(f"{self.name}: {error.text}") from None
         if wait:
-            await self._wpy.drive(self._wpy.calls.over(call))
+            await self._wpy.driver.drive(self._wpy.calls.over(call))
         return TestResponse(status, answered, read, call.close())
 
     async def queue(self, batch: TestBatch | Sequence[Any], queue: str | None = None) -> QueueResult:
@@ -103,10 +103,10 @@ class WorkerHandle:
         backlog = QueueMetrics(made.backlog_count, 0, None)
         runtime = await self._wpy.runtime(self.name)
         call = self._wpy.calls.open()
-        outcome = await self._wpy.drive(runtime.queue(Batch(made.queue, messages, backlog)))
+        outcome = await self._wpy.driver.drive(runtime.queue(Batch(made.queue, messages, backlog)))
         result = queue_result(made.queue, messages, outcome, self._consumer(made.queue))
         self._wpy.calls.close_into(call, result)
-        self._wpy.raise_troubles()
+        self._wpy.driver.raise_troubles()
         return result
 
     async def scheduled(
@@ -128,11 +128,11 @@ class WorkerHandle:
         at_ms = self._wpy.session_clock.now_ms() if scheduled_time is None else moment_ms(scheduled_time)
         runtime = await self._wpy.runtime(self.name)
         call = self._wpy.calls.open()
-        outcome = await self._wpy.drive(runtime.scheduled(cron, at_ms))
+        outcome = await self._wpy.driver.drive(runtime.scheduled(cron, at_ms))
         result = ScheduledResult(outcome.outcome, outcome.error, cron=cron, no_retry=outcome.no_retry)
         result.handler = outcome.handler
         self._wpy.calls.close_into(call, result)
-        self._wpy.raise_troubles()
+        self._wpy.driver.raise_troubles()
         return result
 
     async def call(self, method: str, *args: Any, entrypoint: str | None = None) -> Any:
@@ -152,7 +152,7 @@ class WorkerHandle:
             return await getattr(_FetcherWrapper(fetcher), method)(*args)
 
         try:
-            return await self._wpy.drive(run())
+            return await self._wpy.driver.drive(run())
         except Exception as error:
             own = call.close().exception
             raise self._wpy.users(own or error) from None
