@@ -1,13 +1,16 @@
 """Sends that a worker's process keeps until they are stored: they are tried until they are, in their order, each once."""
 
 import asyncio
+import os
+import sys
 import time
 
 import pytest
 
 from wrangler_py.queues import intake
 from wrangler_py.queues.message import OutgoingMessage
-from wrangler_py.runtime.python.outbox import OutboxHome
+from wrangler_py.runtime import closed_files
+from wrangler_py.runtime.outbox_home import OutboxHome
 from wrangler_py.runtime.worker import frames
 
 from .harness import Room
@@ -100,3 +103,33 @@ async def test_what_stands_before_rubbish_is_stored_and_the_rubbish_kept(room: R
     await home.recover()
     assert room.left() == ["m1", "m2"]
     assert [path.name for path in folder.iterdir()] == (["7-dead.damaged"] if rubbish else [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell who has closed a file")
+async def test_an_outbox_is_taken_up_when_its_writer_ends_and_nobody_looks_before(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(closed_files, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(closed_files, "_LOOK_ANYWAY_S", 1e6)
+    home = OutboxHome(room.folder, 1, room.broker, list)
+    (room.folder / "outbox").mkdir()
+    looks = 0
+    recover = home.recover
+
+    async def noted() -> bool:
+        nonlocal looks
+        looks += 1
+        return await recover()
+
+    monkeypatch.setattr(home, "recover", noted)
+    watching = asyncio.create_task(home.watch())
+    try:
+        await until(lambda: looks == 2)  # at once, and when the watch stands
+        file = os.open(room.folder / "outbox" / "7-killed.sends", os.O_WRONLY | os.O_CREAT)
+        os.write(file, frames.encode(frames.SENT, 1, 0, "q", ((b"kept", "text", None),), None, False))
+        await asyncio.sleep(0.1)
+        assert looks == 2 and room.left() == []
+        os.close(file)
+        await until(lambda: room.left() == ["kept"])
+    finally:
+        watching.cancel()

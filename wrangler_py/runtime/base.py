@@ -4,6 +4,7 @@ an outcome; nothing else is asked of a runtime, so a Python process and workerd 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -158,6 +159,14 @@ class QueueService(Protocol):
         ...
 
     def metrics(self, queue: str) -> QueueMetrics: ...
+
+
+class KeepingQueues(QueueService, Protocol):
+    """Queues that know how far an outbox is stored (queues/outbox.py)."""
+
+    def stored_of(self, outbox_name: str) -> int: ...
+
+    def forget_outbox(self, name: str) -> asyncio.Future[None]: ...
 
 
 __all__ = [

@@ -28,9 +28,9 @@ from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.faults import QueueFaults
+from wrangler_py.runtime.outbox_home import OutboxHome
 from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
-from wrangler_py.runtime.python.outbox import OutboxHome
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.runtime.python.storage_calls import storage_handlers

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.base import StreamBroken
-from wrangler_py.runtime.python.outbox import Outbox
+from wrangler_py.runtime.outbox import Outbox
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.sockets import AdoptedSocket, WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess

@@ -28,11 +28,11 @@ from wrangler_py.runtime.base import (
     Runtime,
 )
 from wrangler_py.runtime.crashes import MOST_FAILED_STARTS, CrashBackoff
+from wrangler_py.runtime.outbox_home import OutboxHome
 from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
 from wrangler_py.runtime.python.load_spec import NO_TIME_MACHINE, load_spec, other_python
 from wrangler_py.runtime.python.objects import DurableHome, ObjectOwner, missing_classes
-from wrangler_py.runtime.python.outbox import OutboxHome
 from wrangler_py.runtime.python.process import (
     LoadFailed,
     ProcessEnded,

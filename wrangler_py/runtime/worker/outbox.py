@@ -12,8 +12,6 @@ Whatever the server might refuse is not kept but asked for: what is over a limit
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache
@@ -22,14 +20,10 @@ from typing import Any
 from . import frames, logs
 from .connection import Connection
 from .loop import Hub, _original_sleep
+from .sends_file import FULL, SendsFile
 from .shims.js.core import js_error
 from .values import js_dict, metrics_dict
 
-#: Sends wait for the server when the file has grown to this size (bytes), so that it and what the server has yet to store
-#: stay small.
-_FULL = 4 * 1024 * 1024
-#: The file is emptied when the server has stored everything and it is larger than this (bytes).
-_EMPTY_ABOVE = 256 * 1024
 #: How often another thread looks whether an answer has come (seconds).
 _LOOK_S = 0.001
 
@@ -64,7 +58,7 @@ class Outbox:
 
     def __init__(self, spec: dict[str, Any], hub: Hub, connection: Connection, number: Callable[[], int]) -> None:
         """`spec`: LOAD's "outbox". `number` gives the next number of a call."""
-        self._path: str = spec["path"]
+        self._file = SendsFile(spec["path"])
         self._max_message: int = spec["max_message"]
         self._max_batch: int = spec["max_batch"]
         self._max_count: int = spec["max_count"]
@@ -72,8 +66,6 @@ class Outbox:
         self._hub = hub
         self._connection = connection
         self._number = number
-        self._file = -1
-        self._size = 0
         self._unwritten: list[bytes] = []
         #: The last number that was given, and the last one that the file has.
         self._last = self._kept = 0
@@ -115,7 +107,7 @@ class Outbox:
                 self._write()
             except OSError:  # the disk is full, the folder is gone: the server's word is what counts
                 await self._stored(sent)
-        if self._size > _FULL and self._unstored:
+        if self._file.size > FULL and self._unstored:
             room = asyncio.get_running_loop().create_future()
             self._waiting.append(room)
             await room
@@ -125,16 +117,7 @@ class Outbox:
         """Bring everything into the file. Raises OSError; then the file is as it was."""
         if self._hub.before_output is not None:
             self._hub.before_output()  # what a Durable Object wrote before it sent is stored before
-        if self._file < 0:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            self._file = os.open(self._path, flags, 0o600)
-            _hold(self._file)
-        data = b"".join(self._unwritten)
-        written = os.write(self._file, data)
-        if written < len(data):
-            os.ftruncate(self._file, self._size)
-            raise OSError("the outbox was not written as a whole")
-        self._size += written
+        self._file.append(b"".join(self._unwritten))
         self._unwritten.clear()
         self._kept = self._last
 
@@ -173,10 +156,7 @@ class Outbox:
         self._refusing = False
         self._unwritten.clear()
         self._kept = self._last
-        if self._size > _EMPTY_ABOVE:
-            with contextlib.suppress(OSError):  # it is only large
-                os.ftruncate(self._file, 0)
-                self._size = 0
+        self._file.all_stored()
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -191,16 +171,6 @@ class Outbox:
             sent.error = js_error(name, message)
             if sent.future is not None and not sent.future.done():
                 sent.future.set_result(None)
-
-
-def _hold(file: int) -> None:
-    """Say that somebody may still write this file: whoever takes up what dead sessions have left leaves it alone."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is open is not removed anyway
-        return
-    with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @lru_cache(1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,15 @@ from pathlib import Path
 from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
-from wrangler_py.runtime.python.outbox import KeepingQueues
+from wrangler_py.runtime.base import KeepingQueues
 from wrangler_py.runtime.worker import frames
+from wrangler_py.runtime.worker.sends_file import FULL, SendsFile
 
 #: How long after the answer to a send the next one follows it (seconds).
 _ROW_S = 0.02
 #: How long sends are held (seconds), and how many messages.
 _HOLD_S = 0.002
 _HOLD_COUNT = 100
-#: Sends are stored before they are answered when the file has grown to this size (bytes); when everything is stored it is
-#: emptied above the other.
-_FULL = 4 << 20
-_EMPTY_ABOVE = 1 << 18
 
 
 class _Backlog:
@@ -54,11 +50,12 @@ class KeptSends:
     """The sends of a session's JavaScript Workers that are answered before they are stored."""
 
     def __init__(self, path: Path, queues: KeepingQueues) -> None:
-        """`path`: of the file, as OutboxHome names it (runtime/python/outbox.py), which takes up what is left in it."""
+        """`path`: of the file, as OutboxHome names it (runtime/outbox_home.py), which takes up what is left in it."""
+        with contextlib.suppress(OSError):  # without its folder every send is stored before it is answered
+            path.parent.mkdir(exist_ok=True)
         self._path = path
+        self._file = SendsFile(str(path))
         self._queues = queues
-        self._file = -1
-        self._size = 0
         self._number = 0
         self._unstored = 0
         self._failing = False
@@ -82,7 +79,7 @@ class KeptSends:
         backlog = self._backlogs.get(queue)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if backlog is None or now - backlog.at > _ROW_S or self._failing or self._size > _FULL:
+        if backlog is None or now - backlog.at > _ROW_S or self._failing or self._file.size > FULL:
             return None
         check_limits(messages, delay, batch=batch)
         if not self._write(queue, messages, delay, batch):
@@ -106,20 +103,9 @@ class KeptSends:
         sent = [(message.body, message.content_type, message.delay_seconds) for message in messages]
         data = frames.encode(frames.SENT, number, 0, queue, sent, delay, batch)
         try:
-            if self._file < 0:
-                self._path.parent.mkdir(exist_ok=True)
-                self._file = os.open(
-                    self._path,
-                    os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0),
-                    0o600,
-                )
-            written = os.write(self._file, data)
-            if written < len(data):
-                os.ftruncate(self._file, self._size)
-                return False
+            self._file.append(data)
         except OSError:  # the disk is full, the folder is gone: what the database says counts
             return False
-        self._size += written
         self._number = number
         return True
 
@@ -151,18 +137,11 @@ class KeptSends:
         self._unstored -= 1
         if not self._unstored:
             self._failing = False
-            if self._size > _EMPTY_ABOVE:
-                with contextlib.suppress(OSError):  # it is only large
-                    os.ftruncate(self._file, 0)
-                    self._size = 0
+            self._file.all_stored()
 
     async def close(self) -> None:
         """Store what is held and remove the file. What cannot be stored now stays in it for the next session."""
         self.store()
-        if self._file < 0:
-            return
-        os.close(self._file)
-        self._file = -1
-        if not self._unstored:
+        if self._file.close() and not self._unstored:
             self._path.unlink(missing_ok=True)
             await self._queues.forget_outbox(self._path.stem)

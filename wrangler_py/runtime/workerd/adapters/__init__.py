@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from wrangler_py.bindings.cache import CacheStore
     from wrangler_py.bindings.storage import BindingStorage
-    from wrangler_py.runtime.python.outbox import KeepingQueues
+    from wrangler_py.runtime.base import KeepingQueues
     from wrangler_py.runtime.workerd.adapters.services import AssetFetch
     from wrangler_py.runtime.workerd.adapters.small import SmallCall
     from wrangler_py.runtime.workerd.loopback import Handler

@@ -1,109 +1,22 @@
-"""Outboxes, as the server sees them: what a worker's process has sent is stored, from the socket or else from its file.
+"""An outbox, as the server sees it: what was sent is stored, as it comes from the process or else from its file.
 
-Each process has a file of its own, `<state>/outbox/<session>-<random>.sends` (the worker's side: runtime/worker/outbox.py).
-It is there as long as something in it may not be stored.
+The process's side is runtime/worker/outbox.py. The file is there as long as something in it may not be stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from wrangler_py.queues import limits
 from wrangler_py.queues.limits import QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
-from wrangler_py.runtime.base import QueueService
+from wrangler_py.runtime.base import KeepingQueues
 from wrangler_py.runtime.worker import frames
-from wrangler_py.store.database import StateError
-from wrangler_py.store.sessions import lock_if_free
-
-_FOLDER = "outbox"
-_SUFFIX = ".sends"
-#: How often the outboxes of neighbours that were killed are looked for (seconds; whoever consumes the queue here waits for
-#: what is in them), and how soon again after one that was still being written.
-_LOOK_EVERY_S = 2.0
-_AGAIN_S = 1.0
-
-
-class KeepingQueues(QueueService, Protocol):
-    """Queues that know how far an outbox is stored (queues/outbox.py)."""
-
-    def stored_of(self, outbox_name: str) -> int: ...
-
-    def forget_outbox(self, name: str) -> asyncio.Future[None]: ...
-
-
-class OutboxHome:
-    """Where a session keeps the outboxes of its workers' processes."""
-
-    def __init__(
-        self, state_folder: Path, session: int, queues: KeepingQueues, living: Callable[[], Iterable[int]]
-    ) -> None:
-        """`living` gives the sessions that are alive."""
-        self._folder = state_folder / _FOLDER
-        self._session = session
-        self._queues = queues
-        self._living = living
-        #: Set when `watch` has looked for the first time.
-        self.looked = asyncio.Event()
-        #: Empty until this session has made an outbox: a file under its number before is that of a dead session.
-        self._made: set[str] = set()
-
-    def make(self, send: Callable[..., None], *, expose_codes: bool) -> Outbox | None:
-        """An outbox for a process that `send` speaks to; None when the folder cannot be made, and sends are asked for.
-        `expose_codes`: as in BindingCalls."""
-        try:
-            self._folder.mkdir(exist_ok=True)
-        except OSError:
-            return None
-        return Outbox(self.new_path(), self._queues, send, expose_codes=expose_codes)
-
-    def new_path(self) -> Path:
-        """Where another outbox of this session may be."""
-        self._made.add(str(self._session))
-        return self._folder / f"{self._session}-{secrets.token_hex(8)}{_SUFFIX}"
-
-    async def recover(self) -> bool:
-        """Store what is left in the outboxes of sessions that are dead. Returns whether there are some that cannot be taken
-        yet, because the process that writes them has not noticed that its session is dead.
-
-        A message taken from such a file counts as sent now: it was kept, not yet in a queue.
-        """
-        left = [path for path in sorted(self._folder.glob(f"*{_SUFFIX}")) if path.name.split("-")[0] not in self._made]
-        if left:  # who is alive is asked only then: with no neighbour it costs next to nothing to look often
-            living = {str(session) for session in self._living() if session != self._session}
-            left = [path for path in left if path.name.split("-")[0] not in living]
-        for path in left:
-            # It may be gone meanwhile, or another user's, which is his session's to take.
-            with contextlib.suppress(OSError), path.open("r+b") as file:
-                # Another session may be at it; and what it has finished is no more, though it is open here.
-                if lock_if_free(file) and _is_there(path):
-                    outbox = Outbox(path, self._queues, lambda *_: None, expose_codes=True)
-                    outbox.received = self._queues.stored_of(outbox.name)
-                    outbox.take_rest()
-                    await outbox.done.wait()
-        return any(map(_is_there, left))
-
-    async def watch(self) -> None:
-        """`recover`, now and then, for as long as the session lives: a neighbour may have been killed."""
-        while True:
-            try:
-                again = await self.recover()
-            except (sqlite3.Error, StateError):  # it cannot be read now; whoever sends is told why
-                again = True
-            self.looked.set()
-            # Real time: this is about processes, not about the session's clock.
-            await asyncio.sleep(_AGAIN_S if again else _LOOK_EVERY_S)
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists()
 
 
 class Outbox:
