@@ -70,6 +70,8 @@ def _advice(store: Store | None, queue: QueueEntry, inventory: Inventory, projec
         found.append(advice.dead_letters_unconsumed(name, sources, record, kept))
     elif record is not None and record.backlog_count and not queue.consumers:
         found.append(advice.unconsumed(record, project.config_file))
+    dead = {one.name: c.dead_letter_queue for one in inventory.queues.values() for c in one.consumers}
+    found += [advice.dead_letters_go_round(names) for names in advice.rounds(dead) if name in names]
     settings = [consumer.settings for consumer in queue.consumers]
     workers = [one for one in settings if isinstance(one, WorkerSettings)]
     if workers and len(workers) < len(settings):

@@ -17,6 +17,10 @@ class ClockStopped(Exception):
     """A move of the clock was ended before it was through. The clock shows how far it came."""
 
 
+class ClockEndless(Exception):
+    """A move of the clock cannot come to its end: one moment makes work without end. The text says what does."""
+
+
 class Timer(Protocol):
     """A callback that is due at a moment; `cancel()` may be called at any time, also after it ran."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from wrangler_py.clock.base import MAX_SLEEP_S, ClockStopped, Timer, wall_ms
+from wrangler_py.clock.base import MAX_SLEEP_S, ClockEndless, ClockStopped, Timer, wall_ms
 from wrangler_py.clock.virtual import VirtualClock, VirtualTimer
 
 #: A wall clock that goes back by more than this was set back (ms); less is what time servers correct.
@@ -38,6 +38,8 @@ class SessionClock(VirtualClock):
         self._stops = self._stops_before = 0
         self._ended = False
         self._stopping = asyncio.Event()
+        #: Why the present move cannot come to its end.
+        self._endless: str | None = None
         #: What happens at the end of the present move; None: the clock stands still.
         self._then: Callable[[], object] | None = None
         #: The wall clock against the loop's, as it was when last looked at.
@@ -102,6 +104,12 @@ class SessionClock(VirtualClock):
         """End the moves that go on or wait. The clock then stands or runs as it did before."""
         self._stops += 1
         self._stopping.set()
+
+    def give_up(self, why: str) -> None:
+        """End the move that goes on, if one does: it raises ClockEndless."""
+        if self._moving:
+            self._endless = why
+            self._stopping.set()
 
     @property
     def stopping(self) -> bool:
@@ -171,6 +179,7 @@ class SessionClock(VirtualClock):
         stops = self._stops
         async with self._lock:
             self._stops_before = stops
+            self._endless = None
             self._check()
             self._stopping.clear()
             was_running = not self._frozen
@@ -195,6 +204,8 @@ class SessionClock(VirtualClock):
     def _check(self) -> None:
         if self._ended or self._stops != self._stops_before:
             raise ClockStopped
+        if self._endless is not None:
+            raise ClockEndless(self._endless)
 
     # Running with the wall clock --------------------------------------------------------------------------------------
 

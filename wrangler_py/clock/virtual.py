@@ -117,6 +117,7 @@ class VirtualClock:
         """Move to the next event and fire it. Returns that moment, or None if no event is planned."""
         async with self._move():
             await self.settle()
+            self._check()
             while self.next_event_ms() is not None:
                 due = self.next_due_ms()
                 assert due is not None
@@ -132,6 +133,7 @@ class VirtualClock:
         async with self._move():
             end_ms = self.now_ms() + limit_ms
             await self.settle()
+            self._check()
             while any(timer.callback is not None and not timer.recurring for timer in self._timers):
                 due = self.next_due_ms()
                 assert due is not None
@@ -146,7 +148,7 @@ class VirtualClock:
         return nullcontext()
 
     def _check(self) -> None:
-        """Raise ClockStopped when the move is to end."""
+        """Raise ClockStopped or ClockEndless when the move is to end."""
 
     async def _go(self, target_ms: int) -> None:
         if target_ms < self.now_ms():

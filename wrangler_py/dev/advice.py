@@ -6,7 +6,7 @@ A session prints each once; `wpy queues describe` shows those of a queue. The te
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,15 @@ from wrangler_py.session.times import span
 from wrangler_py.store.database import StateError, Store
 from wrangler_py.store.sessions import attachments
 
-Kind = Literal["unconsumed", "dead_letters_unconsumed", "pulled", "long_timeout", "always_retries", "delivery_delay"]
+Kind = Literal[
+    "unconsumed",
+    "dead_letters_unconsumed",
+    "dead_letters_go_round",
+    "pulled",
+    "long_timeout",
+    "always_retries",
+    "delivery_delay",
+]
 
 #: A `max_batch_timeout` from which on it is told of (seconds).
 LONG_TIMEOUT_S = 30.0
@@ -76,6 +84,16 @@ def dead_letters_unconsumed(name: str, sources: Sequence[str], record: QueueReco
         f"`wpy queues peek {name}` shows it, `wpy queues redrive {name} --all` sends it back."
     )
     return Advice("dead_letters_unconsumed", name, text)
+
+
+def dead_letters_go_round(names: Sequence[str]) -> Advice:
+    """Queues of which each is the dead letter queue of the one before, and the first that of the last."""
+    way = " → ".join(f'"{name}"' for name in (*names, names[0]))
+    text = (
+        f"Dead letters go round: {way}. A message that always fails is delivered for ever. If that is not meant, give the "
+        f'consumer of "{names[-1]}" another dead_letter_queue, or none.'
+    )
+    return Advice("dead_letters_go_round", names[0], text)
 
 
 def pulled(name: str) -> Advice:
@@ -137,6 +155,20 @@ def failures_of(batches: Iterable[BatchRecord]) -> list[Failure]:
     return failures
 
 
+def rounds(dead_letter_queues: Mapping[str, str | None]) -> Iterable[Sequence[str]]:
+    """The rounds that dead letters make, each once, by the queue that comes first. A round of one queue is refused before."""
+    seen: set[str] = set()
+    for start in dead_letter_queues:
+        way: list[str] = []
+        name: str | None = start
+        while name and name not in seen:
+            seen.add(name)
+            way.append(name)
+            name = dead_letter_queues.get(name)
+        if name in way:
+            yield way[way.index(name) :]
+
+
 def _messages(count: int) -> str:
     return f"{count:,} message{'' if count == 1 else 's'}"
 
@@ -181,6 +213,8 @@ class Adviser:
         for name, of in sources.items():
             if name not in taken and name in records:
                 yield dead_letters_unconsumed(name, of, records[name], _kept(records[name]))
+        for names in rounds({consumer.queue: consumer.dead_letter_queue for consumer in consumers}):
+            yield dead_letters_go_round(names)
         for consumer in consumers:
             advice = long_timeout(consumer.queue, consumer.max_batch_size, consumer.max_batch_timeout)
             if advice is not None:

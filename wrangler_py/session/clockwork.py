@@ -16,6 +16,7 @@ from wrangler_py.queues.limits import MAX_DELAY_SECONDS
 from wrangler_py.runtime.python.clocked import WorkerClocks
 from wrangler_py.session.crons import SessionCrons
 from wrangler_py.session.hosted_workers import WorkerSet
+from wrangler_py.session.rounds import Rounds
 from wrangler_py.store.database import StateError, Store
 
 #: How often a worker that is being started is looked at (seconds of real time).
@@ -71,7 +72,9 @@ class Clockwork:
         clock.on_set = self._was_set
         self._clocks = clocks
         self._driven = driven or {}
-        clock.on_change = self._tell_workers
+        clock.on_change = self._clock_changed
+        self._rounds = Rounds(clock, events, clock.give_up)
+        self._rounds.clock_changed()
 
     async def start(self) -> None:
         """Look at what earlier sessions, whose clocks may have shown other times, have left."""
@@ -144,7 +147,8 @@ class Clockwork:
                 async with asyncio.timeout(_LOOK_S):
                     await self._clocks.news.wait()
 
-    def _tell_workers(self) -> None:
+    def _clock_changed(self) -> None:
+        self._rounds.clock_changed()
         for worker in self._workers.all():
             worker.runtime.tell_time(on_the_way=self._clock.moving)
 

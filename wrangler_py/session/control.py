@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from wrangler_py.clock import ClockStopped, SessionClock
+from wrangler_py.clock import ClockEndless, ClockStopped, SessionClock
 from wrangler_py.cron.limits import MAX_TRIGGER_TIME_MS
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import NOTED_KINDS
@@ -40,6 +40,8 @@ def clock_calls(clock: SessionClock, clockwork: Clockwork) -> Mapping[str, Call]
             result = await move
         except ClockStopped:
             return {**state(), "stopped": True}
+        except ClockEndless as error:
+            raise CallError(str(error), 409) from error
         except ValueError as error:  # another move was faster
             raise CallError(f"The clock shows {iso(clock.now_ms())} already: {error}.", 409) from error
         return {**state(), "stopped": False, "from": iso(from_ms), **told(result)}

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wrangler_py.clock import ClockStopped, SessionClock
+from wrangler_py.clock import ClockEndless, ClockStopped, SessionClock
 from wrangler_py.events.log import Event
 from wrangler_py.testing.batches import TestBatch, make_batch
 from wrangler_py.testing.clock import TestClock
@@ -298,6 +298,8 @@ class Wpy:
             result = await work
         except ClockStopped:
             raise KitError(f"The clock of {self.name} was stopped while it was moved.") from None
+        except ClockEndless as error:
+            raise KitError(f"In {self.name}: {error}") from None
         if self._driver is not None:
             self._driver.raise_troubles()
         return result
