@@ -1,10 +1,10 @@
 """name, main, compatibility, triggers, dev, and the fields that only get a word of warning."""
 
 import datetime
-from dataclasses import replace
 
 import pytest
 from config_project import BODY_LINE, HEAD, Project
+from msgspec.structs import replace
 
 from wrangler_py.config.binding_types import Bundling, Rule
 from wrangler_py.config.model import DevSettings

@@ -8,8 +8,9 @@ https://developers.cloudflare.com/cache/how-to/configure-cache-status-code/#edge
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock
 
@@ -21,8 +22,7 @@ _DEFAULT_TTL_S = {200: 7200, 203: 7200, 301: 7200, 302: 1200, 303: 1200, 404: 18
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(Struct, frozen=True):
     """An answer that was put into the cache."""
 
     status: int

@@ -13,11 +13,11 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
+from msgspec import Struct
 
 from wrangler_py.bindings import d1_rules, limits
 from wrangler_py.bindings.lane import Closing
@@ -41,8 +41,7 @@ class D1Error(Exception):
     """D1 refuses. The text is what follows `D1_ERROR: `."""
 
 
-@dataclass(frozen=True, slots=True)
-class D1Result:
+class D1Result(Struct, frozen=True):
     """What one statement gave. Of several in one text, what the last one gave."""
 
     columns: tuple[str, ...]
@@ -62,8 +61,7 @@ class _State(NamedTuple):
     schema: int
 
 
-@dataclass(slots=True)
-class _Counts:
+class _Counts(Struct):
     rows_read: int = 0
     rows_written: int = 0
 

@@ -10,8 +10,9 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wrangler_py.bindings import limits
 from wrangler_py.bindings.lane import Closing
@@ -56,8 +57,7 @@ class KvError(Exception):
         return f"KV {operation} failed: {self.status} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class KvValue:
+class KvValue(Struct, frozen=True):
     """What stands under a key."""
 
     value: bytes
@@ -65,8 +65,7 @@ class KvValue:
     expiration: int | None  # seconds since the epoch
 
 
-@dataclass(frozen=True, slots=True)
-class KvKey:
+class KvKey(Struct, frozen=True):
     """A key in a listing."""
 
     name: str
@@ -74,16 +73,14 @@ class KvKey:
     metadata: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KvPage:
+class KvPage(Struct, frozen=True):
     """A part of a listing. `cursor` None: it is complete."""
 
     keys: list[KvKey]
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KvEntry:
+class KvEntry(Struct, frozen=True):
     """One entry of a bulk write. Times as for `KvStore.put`."""
 
     key: str

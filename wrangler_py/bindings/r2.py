@@ -12,9 +12,10 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from wrangler_py.bindings import limits
 from wrangler_py.bindings import r2_objects as r2

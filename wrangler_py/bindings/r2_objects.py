@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from wrangler_py.bindings import limits
 
@@ -91,8 +92,7 @@ def too_many_keys() -> R2Error:
     return R2Error(400, 10001, f"A call deletes at most {limits.R2_MAX_DELETE} objects.")
 
 
-@dataclass(frozen=True, slots=True)
-class R2Object:
+class R2Object(Struct, frozen=True):
     """An object without its body."""
 
     key: str
@@ -109,8 +109,7 @@ class R2Object:
     range: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class R2Page:
+class R2Page(Struct, frozen=True):
     """A part of a listing. `cursor` None: it is complete."""
 
     objects: list[R2Object]
@@ -118,24 +117,21 @@ class R2Page:
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class R2Part:
+class R2Part(Struct, frozen=True):
     """A part of a multipart upload."""
 
     number: int
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class Etag:
+class Etag(Struct, frozen=True):
     """An entity tag of a condition, without quotes. "wildcard" is `*`."""
 
     value: str
     kind: Literal["strong", "weak", "wildcard"] = "strong"
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(Struct, frozen=True):
     """`onlyIf`. Times in ms since the epoch; with `seconds_granularity` they are compared in whole seconds."""
 
     etag_matches: tuple[Etag, ...] | None = None
@@ -170,8 +166,7 @@ def _includes(tags: Sequence[Etag], etag: str, *, weak: bool) -> bool:
     return any(tag.kind == "wildcard" or (tag.value == etag and (weak or tag.kind == "strong")) for tag in tags)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """Which part of an object is asked for: by numbers, or by a Range header."""
 
     offset: int | None = None

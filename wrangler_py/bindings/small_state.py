@@ -10,9 +10,10 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 FILE_NAME = "bindings.sqlite"
 _BUSY_TIMEOUT_S = 5.0
@@ -34,8 +35,7 @@ CREATE TABLE IF NOT EXISTS email (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class DataPoint:
+class DataPoint(Struct, frozen=True):
     """One point of Analytics Engine."""
 
     timestamp_ms: int
@@ -45,8 +45,7 @@ class DataPoint:
     doubles: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSecret:
+class StoredSecret(Struct, frozen=True):
     name: str
     id: str
     created_ms: int

@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from wrangler_py.cli.options import ConfigOption, EnvOption
 from wrangler_py.cli.output import FAILED, errors_told, result, result_json, table
@@ -24,8 +25,7 @@ from wrangler_py.session.config import read_session
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting of a worker."""
 
     worker: str
@@ -37,8 +37,7 @@ class Setting:
     default: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """Something to know."""
 
     severity: str  # "error", "warning", "ok"
@@ -101,7 +100,7 @@ def _settings(worker: WorkerConfig, cwd: Path) -> Iterator[Setting]:
     yield setting("compatibility_flags", list(worker.compatibility_flags), ("compatibility_flags",), [])
     defaults = Consumer("")
     for number, consumer in enumerate(worker.consumers):
-        for name in Consumer.__dataclass_fields__:
+        for name in Consumer.__struct_fields__:
             if name == "queue":
                 continue
             yield setting(

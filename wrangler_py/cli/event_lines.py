@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.cli.output import printable
 from wrangler_py.dev.style import Style
@@ -27,8 +28,7 @@ _COLORS = {"acked": "green", "ok": "green", "retried": "yellow", "dead-lettered"
 _SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which events are wanted; None or empty: all."""
 
     queue: str | None = None

@@ -7,9 +7,10 @@ A queue that only the config names counts as existing: the next `wpy dev` create
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from wrangler_py.config.model import Consumer, WorkerConfig
 from wrangler_py.queues import tables
@@ -27,8 +28,7 @@ from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import Attachment, SessionInfo, attachments, living_sessions
 
 
-@dataclass(slots=True)
-class ProducerEntry:
+class ProducerEntry(Struct):
     """A Worker that sends to a queue."""
 
     worker: str
@@ -37,8 +37,7 @@ class ProducerEntry:
     sessions: list[SessionInfo] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class ConsumerEntry:
+class ConsumerEntry(Struct):
     """A Worker that a queue is delivered to, or whoever pulls it."""
 
     #: Empty for an `http_pull` consumer.
@@ -56,8 +55,7 @@ class ConsumerEntry:
         return f"worker:{self.worker}" if isinstance(self.settings, WorkerSettings) else "http_pull"
 
 
-@dataclass(slots=True)
-class QueueEntry:
+class QueueEntry(Struct):
     """One queue."""
 
     name: str
@@ -86,8 +84,7 @@ class QueueEntry:
         return self.record is not None and bool(self.record.delivery_paused)
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """The queues of a state folder and its project, by name."""
 
     queues: dict[str, QueueEntry]

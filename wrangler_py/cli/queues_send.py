@@ -7,10 +7,10 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
+from msgspec import Struct, field
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
@@ -55,8 +55,7 @@ _TEMPLATE = b"{{i}}"
 Given = tuple[bytes, str]
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Struct):
     """What is stored so far."""
 
     count: int = 0

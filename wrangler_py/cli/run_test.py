@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from wrangler_py.cli.output import CommandError
 from wrangler_py.session.times import iso
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from wrangler_py.events.reading import Item, Run
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedBody:
+class RecordedBody(Struct, frozen=True):
     """A message of a batch, as far as a test needs it."""
 
     sent_ms: int

@@ -6,8 +6,9 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wrangler_py.cli.folder_changes import FolderChanges
 from wrangler_py.cli.output import CommandError, warning
@@ -20,8 +21,7 @@ from wrangler_py.store.database import BUSY_TIMEOUT_MS, FILE_NAME, StateError, S
 from wrangler_py.store.schema import VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(Struct, frozen=True):
     """What a command works on."""
 
     #: The state folder; it need not exist.

@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
 
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from wrangler_py.cli.state import Project
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """What the options say."""
 
     config: Sequence[Path] | None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.jsvalues import JsType, js_stringify, js_typeof
@@ -21,8 +22,7 @@ _MUST = 'must have a "{name}" field'
 _MUST_TYPED = 'must have a {kind} "{name}" field'
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(Struct, frozen=True):
     """One field of an entry. `text` is what wrangler says when it is not as it should be."""
 
     name: str
@@ -38,8 +38,7 @@ class FieldRule:
         return js_typeof(value) == self.kind and not (self.filled and value == "")
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRules:
+class EntryRules(Struct, frozen=True):
     """What an entry of one kind may hold. `known` None: any further field is fine."""
 
     fields: tuple[FieldRule, ...]

@@ -7,21 +7,20 @@ the id, then the binding's own name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class KvNamespace:
+
+class KvNamespace(Struct, frozen=True):
     """One entry of `kv_namespaces`."""
 
     binding: str
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class D1Database:
+class D1Database(Struct, frozen=True):
     """One entry of `d1_databases`."""
 
     binding: str
@@ -32,8 +31,7 @@ class D1Database:
     migrations_table: str = "d1_migrations"
 
 
-@dataclass(frozen=True, slots=True)
-class R2Bucket:
+class R2Bucket(Struct, frozen=True):
     """One entry of `r2_buckets`."""
 
     binding: str
@@ -41,8 +39,7 @@ class R2Bucket:
     jurisdiction: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DurableObjectBinding:
+class DurableObjectBinding(Struct, frozen=True):
     """One entry of `durable_objects.bindings`. Without `script_name` the class is the Worker's own."""
 
     name: str
@@ -50,8 +47,7 @@ class DurableObjectBinding:
     script_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One entry of `migrations`: what became of Durable Object classes."""
 
     tag: str
@@ -64,8 +60,7 @@ class Migration:
     transferred_classes: tuple[tuple[str, str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Workflow:
+class Workflow(Struct, frozen=True):
     """One entry of `workflows`. `step_limit` is `limits.steps`. Without `script_name` the class is the Worker's own."""
 
     binding: str
@@ -75,8 +70,7 @@ class Workflow:
     step_limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceBinding:
+class ServiceBinding(Struct, frozen=True):
     """One entry of `services`. `entrypoint` None: the default one."""
 
     binding: str
@@ -85,8 +79,7 @@ class ServiceBinding:
     props: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Assets:
+class Assets(Struct, frozen=True):
     """The `assets` section. `binding` None: the Worker's code cannot ask for them."""
 
     directory: Path | None  # absolute
@@ -97,8 +90,7 @@ class Assets:
     run_worker_first: bool | tuple[str, ...] = False
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Struct, frozen=True):
     """One entry of `ratelimits`: `limit` calls a key in `period` seconds (10 or 60)."""
 
     name: str
@@ -107,16 +99,14 @@ class RateLimit:
     period: int
 
 
-@dataclass(frozen=True, slots=True)
-class AnalyticsEngineDataset:
+class AnalyticsEngineDataset(Struct, frozen=True):
     """One entry of `analytics_engine_datasets`."""
 
     binding: str
     dataset: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hyperdrive:
+class Hyperdrive(Struct, frozen=True):
     """One entry of `hyperdrive`. The connection string is the one for local use, which an environment variable beats."""
 
     binding: str
@@ -124,8 +114,7 @@ class Hyperdrive:
     local_connection_string: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecretsStoreSecret:
+class SecretsStoreSecret(Struct, frozen=True):
     """One entry of `secrets_store_secrets`."""
 
     binding: str
@@ -133,16 +122,14 @@ class SecretsStoreSecret:
     secret_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class MtlsCertificate:
+class MtlsCertificate(Struct, frozen=True):
     """One entry of `mtls_certificates`."""
 
     binding: str
     certificate_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class SendEmail:
+class SendEmail(Struct, frozen=True):
     """One entry of `send_email`. Without addresses any may be written to."""
 
     name: str
@@ -150,8 +137,7 @@ class SendEmail:
     allowed_destination_addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One entry of `rules`: as what files are imported."""
 
     type: Literal["ESModule", "CommonJS", "CompiledWasm", "Text", "Data", "PythonModule", "PythonRequirement"]
@@ -159,8 +145,7 @@ class Rule:
     fallthrough: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bundling:
+class Bundling(Struct, frozen=True):
     """How JavaScript is bundled. None: not set."""
 
     rules: tuple[Rule, ...] = ()

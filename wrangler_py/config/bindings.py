@@ -7,9 +7,10 @@ place where a kind becomes served is `Kind.served`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.binding_checks import check_entry
@@ -26,8 +27,7 @@ Shape = Literal["list", "bindings", "one", "files"]
 Language = Literal["python", "javascript"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One kind of binding, under the name that wrangler prints for it."""
 
     friendly: str
@@ -98,8 +98,7 @@ _ORDER = [name for key, kind in KINDS.items() for name in (kind.friendly, _BESID
 _TOP_LEVEL_ONLY = {key for key, kind in KINDS.items() if kind.shape == "files"}
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A name in `env` and where it is given."""
 
     name: str
@@ -107,8 +106,7 @@ class Named:
     path: FieldPath
 
 
-@dataclass(slots=True)
-class Bindings:
+class Bindings(Struct):
     """What a config binds besides queues, variables and secrets."""
 
     #: For the fields of WorkerConfig that are named like the sections.

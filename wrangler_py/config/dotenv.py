@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 # dotenv: LINE in lib/main.js.
 _LINE = re.compile(
@@ -26,8 +27,7 @@ _MAX_REFERENCES = 100
 _OPERATOR = re.compile(r":\+|\+|:-|-")
 
 
-@dataclass(slots=True)
-class DotenvFile:
+class DotenvFile(Struct):
     """The values of one file, the line each stands on, and the lines that mean nothing (1-based)."""
 
     values: dict[str, str] = field(default_factory=dict)

@@ -6,8 +6,9 @@ and both sections are checked whichever of them counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.config import keys
 from wrangler_py.config import limits_and_texts as limits
@@ -16,16 +17,14 @@ from wrangler_py.config.positions import FieldPath
 from wrangler_py.config.problems import Report, nearest
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A value and where it stands."""
 
     value: Any
     path: FieldPath
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """The top level or one `env.<name>`."""
 
     table: dict[str, Any]
@@ -41,8 +40,7 @@ class Section:
         return key if self.environment is None else f"env.{self.environment}.{key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+class Sections(Struct, frozen=True):
     """The sections of one config, as the chosen environment sees them."""
 
     top: Section

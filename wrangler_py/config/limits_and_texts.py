@@ -7,8 +7,9 @@ deploy time, and the words are ours.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.config.jsvalues import js_stringify
 
@@ -18,8 +19,7 @@ MAX_CONFIG_BYTES = 1024 * 1024
 MAX_NESTING = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """The numbers a field may hold. `default` is what production uses when the field is left out."""
 
     low: int

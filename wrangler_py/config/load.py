@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config import snippets, worker_fields
@@ -62,8 +64,7 @@ def load_session(
     return SessionConfig(tuple(draft.finish() for draft in drafts), tuple(problems))
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     cwd: Path
     environment: str | None
     environ: Mapping[str, str]
@@ -71,8 +72,7 @@ class _Asked:
     refused_crons: RefusedCrons | None
 
 
-@dataclass(slots=True, eq=False)
-class _Draft:
+class _Draft(Struct, eq=False):
     """One Worker as far as it could be read."""
 
     name: str

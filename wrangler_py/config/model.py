@@ -7,9 +7,10 @@ Only production's meaning lives here: a value that the config leaves out has Clo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from wrangler_py.config.binding_types import (
     AnalyticsEngineDataset,
@@ -30,8 +31,7 @@ from wrangler_py.config.binding_types import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Producer:
+class Producer(Struct, frozen=True):
     """One entry of `queues.producers`: `env.<binding>` sends to `queue`."""
 
     binding: str
@@ -41,8 +41,7 @@ class Producer:
     remote: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Consumer:
+class Consumer(Struct, frozen=True):
     """One entry of `queues.consumers`. Times are in seconds."""
 
     queue: str
@@ -55,8 +54,7 @@ class Consumer:
     retry_delay: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class UnsupportedBinding:
+class UnsupportedBinding(Struct, frozen=True):
     """A binding that the config names and that this version of wpy cannot serve (yet)."""
 
     kind: str  # "KV Namespace", "D1 Database", ... in wrangler's words
@@ -66,16 +64,14 @@ class UnsupportedBinding:
     in_env: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DevSettings:
+class DevSettings(Struct, frozen=True):
     """The `dev` section: what `wpy dev` listens on when the command line does not say. None: wpy's own default."""
 
     ip: str | None = None
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong (`error`) or doubtful (`warning`) in a config."""
 
     severity: Literal["error", "warning"]
@@ -92,8 +88,7 @@ class Problem:
     stops_deploy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CronRefusal:
+class CronRefusal(Struct, frozen=True):
     """A cron that Cloudflare refuses: its place in the list, its text, what to do, and the part at fault."""
 
     index: int
@@ -102,8 +97,7 @@ class CronRefusal:
     excerpt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerConfig:
+class WorkerConfig(Struct, frozen=True):
     """One worker of a session."""
 
     name: str
@@ -154,8 +148,7 @@ class WorkerConfig:
         return "python" if self.main.suffix == ".py" else "javascript"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionConfig:
+class SessionConfig(Struct, frozen=True):
     """Everything `wpy dev` was asked to run. The first worker is the primary one, which gets the HTTP traffic."""
 
     workers: tuple[WorkerConfig, ...]

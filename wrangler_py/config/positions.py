@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 #: A field's place in a config: keys and array indexes from the top, e.g. ("queues", "consumers", 0, "queue").
 FieldPath = tuple[str | int, ...]
 
 
-@dataclass(slots=True)
-class Positions:
+class Positions(Struct):
     """Offsets into the text, by field."""
 
     offsets: dict[FieldPath, int] = field(default_factory=dict)

@@ -6,9 +6,11 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from wrangler_py.config import snippets
 from wrangler_py.config.limits_and_texts import unexpected_field
@@ -17,8 +19,7 @@ from wrangler_py.config.positions import FieldPath, dotted
 from wrangler_py.config.source import Source
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What is found in one file. Every finding gets its line and its field from the path it is reported with."""
 
     source: Source

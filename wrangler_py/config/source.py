@@ -8,9 +8,10 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.config import jsonc
 from wrangler_py.config.limits_and_texts import MAX_CONFIG_BYTES, MAX_NESTING
@@ -44,8 +45,7 @@ class SourceError(Exception):
         self.problem = problem
 
 
-@dataclass(slots=True)
-class Source:
+class Source(Struct):
     """A parsed config file. `data` is its top-level table."""
 
     path: Path

@@ -6,8 +6,9 @@ wrangler passes any number on and leaves the ranges to the API; a local run has 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from wrangler_py.config import keys
 from wrangler_py.config import limits_and_texts as limits
@@ -32,8 +33,7 @@ _CONSUMER_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Queues:
+class Queues(Struct, frozen=True):
     """What a Worker sends to and consumes, each with its place in the file."""
 
     producers: tuple[tuple[Producer, FieldPath], ...] = ()

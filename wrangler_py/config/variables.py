@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from wrangler_py.config import dotenv, keys
 from wrangler_py.config import limits_and_texts as limits
@@ -16,8 +17,7 @@ from wrangler_py.config.model import Problem
 from wrangler_py.config.source import SourceError, read_text
 
 
-@dataclass(slots=True)
-class Secrets:
+class Secrets(Struct):
     """What the files beside a config say, and which files that were."""
 
     values: dict[str, str] = field(default_factory=dict)

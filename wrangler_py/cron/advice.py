@@ -6,9 +6,10 @@ Advice never refuses; `check` and the start of a session print it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
+
+from msgspec import Struct
 
 from wrangler_py.config.limits_and_texts import duplicate_cron
 from wrangler_py.cron.days import days_of_month, days_of_week, firing_days, kinds_of, never_fires
@@ -40,8 +41,7 @@ Kind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """One warning about an accepted expression (or, for "too-many", about the list)."""
 
     kind: Kind
@@ -49,8 +49,7 @@ class Advice:
     field: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CronProblem:
+class CronProblem(Struct, frozen=True):
     """One expression that production refuses on deploy. `text` is its message, `error` the details of a syntax error."""
 
     expression: str

@@ -12,8 +12,9 @@ days, months and weekdays; its own tests show that the plain set was meant. `dia
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, NoReturn
+
+from msgspec import Struct
 
 from wrangler_py.cron.limits import CODE_INVALID, invalid_cron
 
@@ -24,8 +25,7 @@ MONTH_NAMES = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "O
 WEEKDAY_NAMES = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(Struct, frozen=True):
     """What one of the five fields may hold."""
 
     name: str
@@ -80,8 +80,7 @@ class CronSyntaxError(ValueError):
         return pretty(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One part of a comma list. `high < low` wraps around; `kind` tells how it was written:
     "value" (`5`, or a `*` after a comma, which means the field's minimum), "range" (`1-5`, `1-5/2`), "from" (`5/10`)
     or "every" (`*/10`)."""
@@ -95,30 +94,26 @@ class Item:
     step: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LastDay:
+class LastDay(Struct, frozen=True):
     """`L`, `L-n`, `LW`, `L-nW`: `offset` days before the month's last day; `weekday` moves it to a Monday to Friday."""
 
     offset: int
     weekday: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NearestWeekday:
+class NearestWeekday(Struct, frozen=True):
     """`nW`: the Monday to Friday nearest to `day`, within the month."""
 
     day: int
 
 
-@dataclass(frozen=True, slots=True)
-class LastWeekday:
+class LastWeekday(Struct, frozen=True):
     """`dL`: the month's last such weekday (1 = Sunday)."""
 
     weekday: int
 
 
-@dataclass(frozen=True, slots=True)
-class NthWeekday:
+class NthWeekday(Struct, frozen=True):
     """`d#n`: the month's nth such weekday (1 = Sunday)."""
 
     weekday: int
@@ -130,8 +125,7 @@ Days = tuple[int, ...] | LastDay | NearestWeekday | None
 Weekdays = tuple[int, ...] | LastWeekday | NthWeekday | None
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field as written: its columns, and the parts of its list (none for `*`, `L`, `15W`, `MON#2`, ...)."""
 
     rule: FieldRule
@@ -140,8 +134,7 @@ class Field:
     items: tuple[Item, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CronExpression:
+class CronExpression(Struct, frozen=True):
     """A parsed expression. `source` is the text character for character, as `controller.cron` shows it.
 
     `minutes`, `hours` and `months` are sorted values. `days` and `weekdays` are None only for a bare `*`: `*/1`,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wrangler_py.cron.expression import (
     DAY,
@@ -109,8 +110,7 @@ def unknown_name(rule: FieldRule, text: str) -> str:
 # --- the fix ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Fix:
+class _Fix(Struct, frozen=True):
     note: str
     #: The expression (or, for what one trigger cannot say, the several) that would be accepted.
     texts: tuple[str, ...] = ()

@@ -10,8 +10,9 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from wrangler_py.cron.limits import HISTORY_LOG_CHARS, HISTORY_LOGS, HISTORY_RUNS
 from wrangler_py.events.log import Event, EventLog
@@ -19,8 +20,7 @@ from wrangler_py.events.log import Event, EventLog
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """One run that has ended. Times in ms since the epoch, `ms` is how long it took."""
 
     worker: str
@@ -173,8 +173,7 @@ def _record(
 # Listening ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Active:
+class _Active(Struct):
     worker: str
     #: What the worker's lines of this run are labelled with.
     label: str

@@ -17,9 +17,10 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.cron.advice import CronProblem, accept
@@ -55,8 +56,7 @@ class Upcoming(NamedTuple):
     next_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(Struct, frozen=True):
     """The outcome of a run that `run` itself could not carry out."""
 
     error: str
@@ -64,8 +64,7 @@ class RunFailed:
     no_retry: bool = False
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     worker: str
     expression: CronExpression
     schedule: Schedule

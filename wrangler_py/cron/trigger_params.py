@@ -7,14 +7,14 @@ Nothing is validated: `cron` may be any text and need not be configured; `time` 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from wrangler_py.cron.limits import DATE_TOO_EARLY, DATE_TOO_LATE, INVALID_DATE, MAX_JS_DATE_MS, MAX_TRIGGER_TIME_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Struct, frozen=True):
     """What `/cdn-cgi/handler/scheduled` was asked to run. `want_json`: answer with outcome and noRetry as JSON."""
 
     cron: str

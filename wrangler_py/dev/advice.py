@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from wrangler_py.config import snippets
 from wrangler_py.config.model import SessionConfig
@@ -43,8 +44,7 @@ _SETTLED = ("message.retried", "message.dead_lettered", "message.dropped")
 _PULLER = "http_pull"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """One thing that is probably not meant."""
 
     kind: Kind
@@ -52,8 +52,7 @@ class Advice:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """How a batch ended of which nothing was acknowledged."""
 
     outcome: str

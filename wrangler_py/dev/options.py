@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
 
 LogLevel = Literal["debug", "info", "log", "warn", "error", "none"]
 
@@ -17,8 +18,7 @@ DEBUG_PORT = 5678
 STATE_FOLDER = Path(".wpy") / "state"
 
 
-@dataclass(frozen=True, slots=True)
-class DevOptions:
+class DevOptions(Struct, frozen=True):
     """The options of one session."""
 
     cwd: Path

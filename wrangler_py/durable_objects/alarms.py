@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.durable_objects import limits
@@ -25,8 +26,7 @@ from wrangler_py.events.trace import Span, within
 AlarmChange = tuple[str, str, str | None, int | None, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmOutcome:
+class AlarmOutcome(Struct, frozen=True):
     """What became of one call of `alarm()`.
 
     "ok"; "failed": it raised, and is to be tried again; "replaced": it raised after it had set another alarm; "none" and
@@ -37,8 +37,7 @@ class AlarmOutcome:
     error: str | None = None
 
 
-@dataclass(slots=True)
-class Alarm:
+class Alarm(Struct):
     """One object's alarm."""
 
     worker: str
@@ -51,7 +50,7 @@ class Alarm:
     #: How often it has failed.
     failures: int = 0
     running: bool = False
-    timer: Timer | None = field(default=None, repr=False)
+    timer: Timer | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:

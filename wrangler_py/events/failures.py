@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import sqlite3
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 #: Failed runs that are looked at, newest first.
 _LOOKED_AT = 5_000
@@ -18,8 +19,7 @@ _TYPE = re.compile(r"^([A-Za-z_][\w.]*)(?::\s?(.*))?$", re.DOTALL)
 _VARIES = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8,}\b|\d+|\S+@\S+")
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(Struct):
     """One group."""
 
     key: str

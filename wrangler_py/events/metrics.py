@@ -6,7 +6,8 @@ import json
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 #: Messages and batches that are looked at, newest first; the figures of earlier buckets are of those only.
 _LOOKED_AT = 100_000
@@ -38,8 +39,7 @@ _SPARK = """
 _ACTIONS = {"ack": "acked", "retry": "retried", "dead_letter": "dead", "drop": "dead"}
 
 
-@dataclass(slots=True)
-class Series:
+class Series(Struct):
     """Figures by bucket of time; None where there is nothing to count."""
 
     from_ms: int

@@ -19,9 +19,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.events import look, packs, tables
 from wrangler_py.events.digest import Digest
@@ -61,8 +62,7 @@ _PRUNE_EVERY = 50
 _PAGES_AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLimits:
+class RecordLimits(Struct, frozen=True):
     """What the record keeps at most; the oldest goes first."""
 
     events: int = 200_000
@@ -70,16 +70,14 @@ class RecordLimits:
     max_bytes: int = 256 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """Events that are in the file now, numbered from `first_seq` on."""
 
     first_seq: int
     events: list[Plain]
 
 
-@dataclass(slots=True)
-class RecordState:
+class RecordState(Struct):
     """How the record stands."""
 
     on: bool = True

@@ -18,9 +18,10 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 FILE_NAME = "events.sqlite"
 #: The format of the file. One of another format is set aside: what it holds is a log, not somebody's data.
@@ -111,8 +112,7 @@ _END_ITEM = "UPDATE item SET state = ?, ended_ms = ?, reason = ? WHERE id = ?"
 _LAST_SEQ = "SELECT max(coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(last_seq) FROM pack), 0))"
 
 
-@dataclass(slots=True)
-class Rows:
+class Rows(Struct):
     """What is to be written, by table."""
 
     events: list[tuple[Any, ...]] = field(default_factory=list)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wrangler_py.events import reading
 from wrangler_py.events.reading import Item, Recorded, Run
@@ -18,8 +19,7 @@ from wrangler_py.events.reading import Item, Recorded, Run
 MOST_MESSAGES = 500
 
 
-@dataclass(slots=True)
-class TraceSpan:
+class TraceSpan(Struct):
     """One bar. `end_ms` None: it goes on."""
 
     id: str
@@ -49,8 +49,7 @@ class TraceSpan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One delivery of one message. `action` None: it goes on, or its session was killed."""
 
     batch: Run

@@ -10,8 +10,10 @@ import os
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
@@ -51,8 +53,7 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
+class QueueSettings(Struct, frozen=True):
     """A queue's settings; the defaults are production's. Times in seconds."""
 
     delivery_delay: int = limits.DEFAULT_DELIVERY_DELAY_SECONDS
@@ -65,11 +66,10 @@ class QueueSettings:
         return replace(self, **changes)
 
 
-_NAMES = tuple(QueueSettings.__dataclass_fields__)
+_NAMES = tuple(QueueSettings.__struct_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """What the API tells of a queue."""
 
     record: QueueRecord

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from msgspec import Struct
 
 from wrangler_py.queues import tables
 from wrangler_py.queues.message import ContentType, Message, Source
@@ -35,8 +36,7 @@ _CONTENT_TYPES = get_args(ContentType)
 _SOURCES = get_args(Source)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(Struct, frozen=True):
     """A message where it is now. Times in ms. Its `attempts` are the deliveries it has had, with the running one."""
 
     message: Message

@@ -10,9 +10,10 @@ import asyncio
 import secrets
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock, SystemClock
 from wrangler_py.events.log import EventLog
@@ -51,8 +52,7 @@ _FORGET_LEASES = "DELETE FROM lease WHERE seq = ?"
 _QUEUE_IDS = "SELECT name, id FROM queue"
 
 
-@dataclass(slots=True)
-class _Discarded:
+class _Discarded(Struct):
     until_ms: int
     rows: list[tuple[Any, ...]]
 

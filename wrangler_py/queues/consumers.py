@@ -14,8 +14,10 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, force_setattr
 
 from wrangler_py.clock import Clock
 from wrangler_py.config.limits_and_texts import own_dead_letter_queue
@@ -36,8 +38,7 @@ _INSERT = f"INSERT OR REPLACE INTO consumer ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 
 _DELETE = "DELETE FROM consumer WHERE id = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
+class WorkerSettings(Struct, frozen=True):
     """Settings of a `worker` consumer; the defaults are production's."""
 
     batch_size: int = limits.DEFAULT_BATCH_SIZE
@@ -48,8 +49,7 @@ class WorkerSettings:
     retry_delay: int = limits.DEFAULT_RETRY_DELAY_SECONDS  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class PullSettings:
+class PullSettings(Struct, frozen=True):
     """Settings of an `http_pull` consumer; the defaults are production's."""
 
     batch_size: int = limits.DEFAULT_PULL_BATCH_SIZE
@@ -68,13 +68,12 @@ _RANGES = {
     "visibility_timeout_ms": (0, limits.MAX_VISIBILITY_TIMEOUT_MS),
 }
 _SETTINGS: dict[str, tuple[str, ...]] = {
-    "worker": tuple(WorkerSettings.__dataclass_fields__),
-    "http_pull": tuple(PullSettings.__dataclass_fields__),
+    "worker": tuple(WorkerSettings.__struct_fields__),
+    "http_pull": tuple(PullSettings.__struct_fields__),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerSpec:
+class ConsumerSpec(Struct, frozen=True):
     """A consumer as a caller asks for it. Raises Refusal when a setting is not what production accepts."""
 
     type: ConsumerType
@@ -88,11 +87,10 @@ class ConsumerSpec:
     def __post_init__(self) -> None:
         names = _SETTINGS[self.type]
         kept = {name: _setting(name, value) for name, value in self.settings.items() if name in names}
-        object.__setattr__(self, "settings", kept)
+        force_setattr(self, "settings", kept)
 
 
-@dataclass(frozen=True, slots=True)
-class QueueConsumerInfo:
+class QueueConsumerInfo(Struct, frozen=True):
     """One consumer of one queue."""
 
     id: str  # 32 hex characters, Cloudflare's `consumer_id`

@@ -11,11 +11,13 @@ seed; a session under real time cannot be repeated exactly, so its rules choose 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from wrangler_py.config.model import Consumer
 from wrangler_py.events.log import EventLog
@@ -31,8 +33,7 @@ KINDS: tuple[Kind, ...] = ("fail", "slow", "duplicate")
 MAX_SLOW_MS = 60_000
 
 
-@dataclasses.dataclass(slots=True)
-class Rule:
+class Rule(Struct):
     """One fault. It strikes a batch (duplicate: a message) with a chance of `percent`, `left` more times, None: always."""
 
     id: int
@@ -44,7 +45,7 @@ class Rule:
     struck: int = 0
 
     def as_json(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
+        return asdict(self)
 
 
 class QueueFaults:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.store.database import Store
@@ -22,8 +23,7 @@ _HASTEN_ALL = """
 """
 
 
-@dataclass(slots=True)
-class Hastened:
+class Hastened(Struct):
     """What became of messages that were to be made ready, by id."""
 
     #: Ready now, and not before.

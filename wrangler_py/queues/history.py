@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wrangler_py.queues.settlement import Settlement
 from wrangler_py.store.database import Store
@@ -31,8 +32,7 @@ _OF_MESSAGE = f"SELECT {_COLUMNS} FROM batch WHERE settlements LIKE ? ORDER BY i
 _LAST_ID = "SELECT coalesce(max(id), 0) FROM batch"
 
 
-@dataclass(frozen=True, slots=True)
-class SettledMessage:
+class SettledMessage(Struct, frozen=True):
     """What happened to one message in one batch."""
 
     id: str
@@ -43,8 +43,7 @@ class SettledMessage:
     delay_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRecord:
+class BatchRecord(Struct, frozen=True):
     """One batch that is over. Times in ms."""
 
     id: int
@@ -57,8 +56,7 @@ class BatchRecord:
     messages: tuple[SettledMessage, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRun:
+class BatchRun(Struct, frozen=True):
     """How a batch ran, as the consumer knows it."""
 
     worker: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
 
 ContentType = Literal["json", "text", "bytes", "v8"]
 #: Where a message came from: a Worker's `send()`, or the REST API.
@@ -41,8 +42,7 @@ class QueueMetrics(NamedTuple):
     oldest_timestamp_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """What one call of a `queue()` handler receives."""
 
     queue: str
@@ -50,15 +50,13 @@ class Batch:
     metrics: QueueMetrics
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """`message.retry({delaySeconds})`; None means that no delay was given."""
 
     delay_seconds: int | None = None
 
 
-@dataclass(slots=True)
-class BatchOutcome:
+class BatchOutcome(Struct):
     """What became of one call of a `queue()` handler, in workerd's terms (`FetcherQueueResult`).
 
     `outcome` is "ok", "exception", "exceededWallTime", "exceededCpu", "exceededMemory", "canceled",

@@ -11,9 +11,10 @@ import binascii
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import get_args
+
+from msgspec import Struct, field
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
@@ -38,8 +39,7 @@ _SOURCES = get_args(Source)
 _REF = re.compile(r"([1-9][0-9]{0,18})\.([0-9a-f]{32})")
 
 
-@dataclass(frozen=True, slots=True)
-class PeekedMessage:
+class PeekedMessage(Struct, frozen=True):
     """A message that was looked at. Its `attempts` are the deliveries it has had."""
 
     message: Message
@@ -52,8 +52,7 @@ class PeekedMessage:
         return base64.urlsafe_b64encode(f"{self.message.seq}.{self.message.id}".encode()).decode().rstrip("=")
 
 
-@dataclass(slots=True)
-class PurgedRefs:
+class PurgedRefs(Struct):
     """What became of the refs that were to be purged."""
 
     count: int = 0

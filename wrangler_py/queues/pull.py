@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock, Timer
 from wrangler_py.events.log import EventLog
@@ -38,8 +39,7 @@ _AGAIN_S = 1.0
 _EVENTS = {"retry": "message.retried", "dead_letter": "message.dead_lettered", "drop": "message.dropped"}
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(Struct, frozen=True):
     """What a pull got, and the backlog with it: unacknowledged messages, the pulled ones too."""
 
     messages: Sequence[PulledMessage]

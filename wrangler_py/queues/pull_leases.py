@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import get_args
+
+from msgspec import Struct, field
 
 from wrangler_py.queues import backlog, consumers, history, limits, tables
 from wrangler_py.queues.consumers import QueueConsumerInfo
@@ -44,8 +45,7 @@ _DELETE = "DELETE FROM message WHERE seq = ?"
 _DELAY = "UPDATE message SET visible_ms = ? WHERE seq = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class PulledMessage:
+class PulledMessage(Struct, frozen=True):
     """A message under a lease."""
 
     message: Message
@@ -54,8 +54,7 @@ class PulledMessage:
     delay_seconds: int | None
 
 
-@dataclass(slots=True)
-class Acked:
+class Acked(Struct):
     """What became of leases that were acknowledged or retried."""
 
     acks: int = 0
@@ -69,8 +68,7 @@ class Acked:
         self.warnings.update(other.warnings)
 
 
-@dataclass(slots=True)
-class Doings:
+class Doings(Struct):
     """What others are to hear of."""
 
     #: By queue: when messages are ready that came back into it or were dead-lettered there (ms).

@@ -7,7 +7,8 @@ purge runs may survive it, both as in production (Cloudflare docs: Queues > Paus
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
@@ -30,8 +31,7 @@ _END = "UPDATE queue SET purge_ended_ms = ? WHERE id = ? AND purge_started_ms = 
 _STATUS = "SELECT purge_started_ms, purge_ended_ms FROM queue WHERE id = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class PurgeStatus:
+class PurgeStatus(Struct, frozen=True):
     """The last purge of a queue."""
 
     #: None: it was never purged.

@@ -11,8 +11,9 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 #: States of messages that wait or run, and of those that are settled.
 LIVING = ("ready", "delayed", "in_flight", "retrying", "dead")
@@ -30,8 +31,7 @@ class QueryError(ValueError):
     """The query cannot be understood; the text says which part and what it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """What the two tables call the same things, as SQL expressions."""
 
     body: str
@@ -70,8 +70,7 @@ RECORD_COLUMNS = Columns(
 _Condition = Callable[[Columns], tuple[str, list[Any]]]
 
 
-@dataclass(slots=True)
-class Query:
+class Query(Struct):
     """What is searched for."""
 
     queues: set[str] | None = None  # None: all

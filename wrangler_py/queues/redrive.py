@@ -10,8 +10,9 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import get_args
+
+from msgspec import Struct, field
 
 from wrangler_py.queues import backlog, tables
 from wrangler_py.queues.message import ContentType, Message
@@ -39,8 +40,7 @@ _FORGET_LEASES = "DELETE FROM lease WHERE seq = ?"
 _CONTENT_TYPES = get_args(ContentType)
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """Which dead letters go where. Messages by their `seq`, in the order in which they would be delivered."""
 
     targets: dict[str, array[int]] = field(default_factory=dict)

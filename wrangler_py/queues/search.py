@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from wrangler_py.events import reading, tables
 from wrangler_py.events.reading import Item
@@ -41,8 +42,7 @@ _LIVE = """
 _COUNTS = f"SELECT m.queue_id, {_STATE}, count(*) FROM message AS m GROUP BY 1, 2"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One message as a list shows it. Times in ms."""
 
     id: str
@@ -90,8 +90,7 @@ class Found:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Part of what fits. `cursor` leads to the next part; None: this was the last. `total` None: too many to count."""
 
     rows: list[Found]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.intake import check_limits, incoming
@@ -16,8 +17,7 @@ from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.store.database import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """What a send has stored."""
 
     #: 32 hex characters each, in the order of the messages.

@@ -10,8 +10,10 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from wrangler_py.clock import Clock
 from wrangler_py.queues import limits
@@ -28,8 +30,7 @@ _DELETE_OF_QUEUE = "DELETE FROM event_subscription WHERE queue_id = ?"
 ORDERS = ("created_at", "name", "enabled", "source")
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """One event subscription. Its destination is a queue."""
 
     id: str  # 32 hex characters

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
+
+from msgspec import Struct
 
 from wrangler_py.queues import backlog
 from wrangler_py.queues.limits import DEFAULT_DELIVERY_DELAY_SECONDS, DEFAULT_RETENTION_SECONDS
@@ -108,8 +109,7 @@ class QueueRecord(NamedTuple):  # read several times a batch, and the cheapest t
     backlog_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """Where the messages of a queue are."""
 
     ready: int

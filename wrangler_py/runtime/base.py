@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from wrangler_py.queues.message import Batch, BatchOutcome, ContentType, OutgoingMessage, QueueMetrics
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(Struct, frozen=True):
     """One HTTP request for a worker's `fetch()`."""
 
     method: str
@@ -24,8 +24,7 @@ class FetchRequest:
     cf: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class SocketClosed:
+class SocketClosed(Struct, frozen=True):
     """The end of what one side of a WebSocket sends."""
 
     code: int
@@ -46,8 +45,7 @@ class SocketLink(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class FetchResponse:
+class FetchResponse(Struct):
     """What `fetch()` answered. `stream`, when present, yields what follows `body`."""
 
     status: int
@@ -87,8 +85,7 @@ class RemoteError(Exception):
 Target = tuple[Any, ...]
 
 
-@dataclass(slots=True)
-class ScheduledOutcome:
+class ScheduledOutcome(Struct):
     """What became of one cron run. `outcome` as workerd names it: "ok", "exception", "exceededWallTime", ..."""
 
     outcome: str = "ok"
@@ -98,8 +95,7 @@ class ScheduledOutcome:
     handler: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class LoadResult:
+class LoadResult(Struct, frozen=True):
     """What became of a (re)load. `error` is the traceback, beginning at the user's frame, or None."""
 
     error: str | None

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from wrangler_py.runtime.base import FetchResponse, StreamBroken
 

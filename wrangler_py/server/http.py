@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import importlib.util
 import logging
 import socket
+import sys
+from types import ModuleType
 from typing import Any, cast
 
-import uvicorn
-
 from wrangler_py.runtime.base import StreamBroken
+
+_COMMAND_LINE = "uvicorn.main"
+
+
+def _import_uvicorn() -> tuple[Any, Any]:
+    """uvicorn's Config and Server without its command line, which the package imports too: that takes longer than all the
+    rest (its options, multiprocessing, watchfiles). Whoever asks the package for `run` or `main` later gets the real ones."""
+    if "uvicorn" not in sys.modules:
+        stand_in: Any = ModuleType(_COMMAND_LINE)
+        stand_in.Server = stand_in.main = stand_in.run = None
+        sys.modules[_COMMAND_LINE] = stand_in
+        try:
+            package: Any = importlib.import_module("uvicorn")
+        finally:
+            del sys.modules[_COMMAND_LINE]
+        del package.Server, package.main, package.run
+        package.__getattr__ = lambda name: getattr(importlib.import_module(_COMMAND_LINE), name)
+    from uvicorn.config import Config
+    from uvicorn.server import Server
+
+    return Config, Server
+
+
+_Config, _Server = _import_uvicorn()
 
 #: How long open connections may take to finish when the session ends (seconds).
 _CLOSE_S = 0.5
@@ -37,7 +62,7 @@ class HttpServer:
     """Serves one ASGI application on one socket."""
 
     def __init__(self, app: Any, sock: socket.socket) -> None:
-        config = uvicorn.Config(
+        config = _Config(
             app,
             http="httptools" if importlib.util.find_spec("httptools") else "h11",
             ws=cast(Any, _websocket_protocol),
@@ -52,7 +77,7 @@ class HttpServer:
             backlog=2048,
         )
         logging.getLogger("uvicorn.error").addFilter(_is_news)
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._config = config
         self._sock = sock
 

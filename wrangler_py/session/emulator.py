@@ -17,8 +17,9 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from wrangler_py.bindings.small_state import SmallState
 from wrangler_py.bindings.storage import BindingStorage
@@ -63,8 +64,7 @@ if TYPE_CHECKING:
 _LOOK_WAIT_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class EmulatorOptions:
+class EmulatorOptions(Struct, frozen=True):
     """How a session differs from the usual one."""
 
     #: Whether the clock fires crons.

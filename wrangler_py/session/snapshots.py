@@ -13,8 +13,9 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from wrangler_py.store.database import FILE_NAME, StateError, explain_error, open_store
 from wrangler_py.store.sessions import SessionInfo, living_sessions
@@ -28,8 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DATABASES = (".sqlite", ".sqlite3", ".db")
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """One saved state."""
 
     name: str
@@ -40,8 +40,7 @@ class Saved:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """How one table or file differs: so many rows are only in the first, so many only in the second."""
 
     place: str

@@ -10,9 +10,10 @@ import json
 import os
 import sqlite3
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
+
+from msgspec import Struct
 
 from wrangler_py.store.database import Operation, StateError, Store, explain_error
 
@@ -29,8 +30,7 @@ _ATTACHMENTS = "SELECT session_id, role, queue, worker, detail FROM attachment"
 _RELEASE = "UPDATE message INDEXED BY message_leased SET owner = 0 WHERE owner <> 0 AND owner = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(Struct, frozen=True):
     """A session that is alive."""
 
     id: int
@@ -41,8 +41,7 @@ class SessionInfo:
     token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """A worker of a living session that produces for or consumes from a queue."""
 
     session_id: int

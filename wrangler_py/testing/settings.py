@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from wrangler_py.config.model import SessionConfig, WorkerConfig
 from wrangler_py.testing.errors import KitError
 from wrangler_py.testing.values import Moment
@@ -46,10 +48,8 @@ def changed(config: SessionConfig, settings: Settings) -> SessionConfig:
             )
 
     def of_test(worker: WorkerConfig) -> WorkerConfig:
-        consumers = tuple(
-            dataclasses.replace(consumer, **settings.queues.get(consumer.queue, {})) for consumer in worker.consumers
-        )
+        consumers = tuple(replace(consumer, **settings.queues.get(consumer.queue, {})) for consumer in worker.consumers)
         secrets = {name: value for name, value in worker.secrets.items() if name not in settings.vars}
-        return dataclasses.replace(worker, consumers=consumers, vars={**worker.vars, **settings.vars}, secrets=secrets)
+        return replace(worker, consumers=consumers, vars={**worker.vars, **settings.vars}, secrets=secrets)
 
-    return dataclasses.replace(config, workers=tuple(of_test(worker) for worker in config.workers))
+    return replace(config, workers=tuple(of_test(worker) for worker in config.workers))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
@@ -21,8 +22,7 @@ from wrangler_py.workflows.live import Answer, LiveInstance, Superseded, _split
 from wrangler_py.workflows.tables import FOLDER, InstanceRecord, WorkflowFile, open_workflow
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """A workflow of the session's config. `preserve_errors`: the flag workflows_preserve_non_retryable_error_message."""
 
     name: str

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 #: The folder in a state folder.
 FOLDER = "workflows"
@@ -40,8 +41,7 @@ _STEP = "key, seq, kind, name, count, state, config, attempts, due_ms, event_typ
 _BUSY_S = 10.0
 
 
-@dataclass(slots=True)
-class InstanceRecord:
+class InstanceRecord(Struct):
     """One instance as it is stored. Times are ms on the session's clock; values are values.dump's bytes."""
 
     seq: int
@@ -59,8 +59,7 @@ class InstanceRecord:
     error_message: str | None
 
 
-@dataclass(slots=True)
-class StepRecord:
+class StepRecord(Struct):
     """One step ("do"), sleep or wait ("wait") of an instance. `state`: "running", "retrying", "waiting", "done", "failed"."""
 
     key: str
@@ -79,8 +78,7 @@ class StepRecord:
     error: bytes | None
 
 
-@dataclass(slots=True)
-class AttemptRecord:
+class AttemptRecord(Struct):
     """One attempt of a step."""
 
     key: str

@@ -7,15 +7,15 @@ in which Cloudflare's asset worker tries them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 #: Gives what tells a file from any other (its ETag), or None when there is no such file. Paths begin with "/".
 Exists = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A file to answer with, or a path to send the client to."""
 
     file: str | None

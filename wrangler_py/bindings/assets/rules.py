@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from wrangler_py.bindings.assets import limits
 
@@ -16,8 +17,7 @@ _PLACEHOLDER = re.compile(r":([A-Za-z]\w*)")
 _HOST_PLACEHOLDER = re.compile(r"\\?:([A-Za-z]\w*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A line that means nothing, and why."""
 
     line: int
@@ -72,16 +72,14 @@ def fill(text: str, values: dict[str, str]) -> str:
 # --- _redirects -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(Struct, frozen=True):
     pattern: Pattern
     to: str
     status: int
     line: int
 
 
-@dataclass(slots=True)
-class Redirects:
+class Redirects(Struct):
     """The rules of `_redirects`. Those without placeholders are tried first."""
 
     static: dict[str, Redirect] = field(default_factory=dict)
@@ -158,16 +156,14 @@ def _redirect(line: str, number: int, found: Redirects) -> str | None:
 # --- _headers -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class HeaderRule:
+class HeaderRule(Struct):
     pattern: Pattern
     line: int
     set: list[tuple[str, str]] = field(default_factory=list)
     unset: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class HeaderRules:
+class HeaderRules(Struct):
     """The rules of `_headers`."""
 
     rules: list[HeaderRule] = field(default_factory=list)

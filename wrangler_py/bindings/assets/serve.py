@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from msgspec import Struct
 
 from wrangler_py.bindings.assets import limits
 from wrangler_py.bindings.assets.files import AssetFiles, content_type
@@ -27,8 +28,7 @@ _Rules = TypeVar("_Rules", Redirects, HeaderRules)
 _SAFE = "-_.!~*'()"
 
 
-@dataclass(frozen=True, slots=True)
-class AssetAnswer:
+class AssetAnswer(Struct, frozen=True):
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""

@@ -10,8 +10,9 @@ import asyncio
 import sqlite3
 import traceback
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.queues.limits import UNKNOWN_INTERNAL_ERROR, QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
@@ -22,8 +23,7 @@ from wrangler_py.runtime.services import Services
 from wrangler_py.runtime.worker import frames
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(Struct, frozen=True):
     """Whose call it is."""
 
     worker: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.clock import SessionClock
 from wrangler_py.config.model import WorkerConfig
@@ -27,8 +28,7 @@ class AlarmBook(Protocol):
     def moved(self, worker: str, changes: Sequence[Any]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class DurableHome:
+class DurableHome(Struct, frozen=True):
     """Where a session keeps its Durable Objects, and who keeps their alarms."""
 
     folder: Path

@@ -15,9 +15,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from wrangler_py.config.model import WorkerConfig
 from wrangler_py.runtime.texts import NOT_EXPORTED
@@ -46,8 +47,7 @@ class BuildError(Exception):
     """The Worker could not be built. The text shows file, line and caret where there is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """One module of a built Worker. `name` is what imports resolve to, relative to the entry; `file` holds it."""
 
     name: str
@@ -55,8 +55,7 @@ class Module:
     file: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A built Worker. The first module is the entry."""
 
     modules: tuple[Module, ...]

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 _HEAD = 'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = '
 
 
-@dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(Struct, frozen=True):
     """The content of a file. `path` is relative to the config file: workerd looks absolute ones up elsewhere."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     """An enumerant."""
 
     name: str

@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
+from msgspec import Struct
 
 #: A connection that has rested for longer is not used again (seconds): workerd closes them after five.
 _REST_S = 4.0
@@ -30,8 +30,7 @@ class BadAnswer(ConnectionLost):
     """What came is no HTTP that others could read: a header's name or value that HTTP does not allow, most likely."""
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """An answer's head, and the body as far as it came with it. `stream`, when present, yields the rest."""
 
     status: int

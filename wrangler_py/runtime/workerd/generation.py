@@ -11,9 +11,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from wrangler_py.events.trace import Span, current_span
 from wrangler_py.queues.settlement import CANCELED
@@ -36,8 +37,7 @@ _REASON_S = 2.0
 _numbers = itertools.count(1)
 
 
-@dataclass(slots=True)
-class Limits:
+class Limits(Struct):
     """How long user code may take (seconds of real time)."""
 
     #: From the start of workerd until it listens, in which the modules' top levels run.
@@ -73,8 +73,7 @@ class Listener(Protocol):
     def ended(self, generation: Generation) -> None: ...
 
 
-@dataclass(eq=False, slots=True)
-class RunningEvent:
+class RunningEvent(Struct, eq=False):
     """An event that user code handles."""
 
     kind: str

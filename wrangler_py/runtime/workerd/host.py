@@ -15,9 +15,10 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from wrangler_py.clock import utc_today
 from wrangler_py.config.model import WorkerConfig
@@ -45,8 +46,7 @@ _LEAVE_S = 1.0
 DURABLE_FOLDER = "do-workerd"
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
+class HostOptions(Struct, frozen=True):
     """How the JavaScript Workers of a session are run."""
 
     #: Where a debugger (Chrome DevTools) may connect; None: nowhere. 0: any free port.

@@ -21,9 +21,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+
+from msgspec import Struct
 
 #: The oldest workerd that wpy runs, by the date in its version: older ones have no structured logs.
 FLOOR = date(2025, 9, 1)
@@ -40,16 +41,14 @@ class BinaryMissing(Exception):
     """A binary cannot be used. The text says why, where it was looked for, and the line that installs it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     """One of the two, ready to be run."""
 
     path: Path
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Tool:
+class _Tool(Struct, frozen=True):
     name: str
     variables: tuple[str, ...]
     scope: str  # of its platform packages

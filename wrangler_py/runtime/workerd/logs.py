@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 #: Lines of consoles that are shown in a second. What is more is counted and told: a loop that logs must neither stall the
 #: Worker, whose pipe has to be emptied, nor the session.
@@ -24,8 +25,7 @@ _NOISE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One call of a console. `worker` is "" when workerd cannot tell whose it was."""
 
     worker: str

@@ -10,12 +10,13 @@ import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.config.binding_types import Hyperdrive, ServiceBinding
@@ -42,8 +43,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE--
 _FRONT_HTTP = {"cfBlobHeader": "wpy-cf-blob", "forwardedProtoHeader": "wpy-forwarded-proto"}
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltWorker:
+class BuiltWorker(Struct, frozen=True):
     """A Worker that workerd can be configured with."""
 
     config: WorkerConfig
@@ -54,8 +54,7 @@ class BuiltWorker:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a configuration stands and what it refers to."""
 
     folder: Path

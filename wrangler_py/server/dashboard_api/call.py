@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api.reader import Reader
@@ -14,8 +15,7 @@ Schema = Mapping[str, Any]
 MAX_PAGE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request, for a handler."""
 
     session: SessionView
@@ -68,8 +68,7 @@ class Call:
 Handler = Callable[[Call], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter of a query string."""
 
     name: str
@@ -77,8 +76,7 @@ class Parameter:
     schema: Schema = field(default_factory=lambda: {"type": "string"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """One call that is served."""
 
     method: Literal["GET", "POST"]

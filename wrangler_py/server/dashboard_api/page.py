@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import html
 import mimetypes
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from wrangler_py import __version__
 
@@ -37,8 +38,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """One file of the page, as it is served."""
 
     body: bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock
 from wrangler_py.config.model import SessionConfig, WorkerConfig
@@ -102,8 +103,7 @@ class StateRoom(Protocol):
     async def r2_delete(self, bucket: str, keys: Sequence[str]) -> None: ...
 
 
-@dataclass(slots=True)
-class SessionView:
+class SessionView(Struct):
     """Built by the session."""
 
     store: Store
@@ -125,4 +125,4 @@ class SessionView:
     page_token: str
     bulk: BulkChanges
     #: Texts about the session that its user should know: (level, text, queue).
-    advice: Callable[[], list[tuple[str, str, str | None]]] = field(default=list)
+    advice: Callable[[], list[tuple[str, str, str | None]]] = list

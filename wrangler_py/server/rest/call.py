@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import Struct
 from starlette.requests import Request
 
 from wrangler_py.queues import limits
@@ -29,8 +29,7 @@ MESSAGE_BODY_INVALID = 10207
 MESSAGE_BODY_MALFORMED = 10208
 
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
+class Rooms(Struct, frozen=True):
     """What the calls work on."""
 
     store: Store
@@ -45,8 +44,7 @@ class Rooms:
     started_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One checked request."""
 
     rooms: Rooms
@@ -72,8 +70,7 @@ class Call:
 Handler = Callable[[Call], Awaitable[Result]]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One parameter of a query string."""
 
     name: str
@@ -90,8 +87,7 @@ PAGING = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """One call that is served."""
 
     method: str

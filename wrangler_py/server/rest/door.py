@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
@@ -25,8 +26,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class RestOptions:
+class RestOptions(Struct, frozen=True):
     """What the REST API works on, and whom it answers."""
 
     store: Store

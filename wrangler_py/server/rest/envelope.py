@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from starlette.responses import Response
 
 #: Code of the notes in a successful answer's `messages`.
@@ -27,8 +27,7 @@ class ApiError(Exception):
         self.errors = [error_object(code, message, pointer=pointer, chain=chain)]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What a call answers."""
 
     value: Any = None

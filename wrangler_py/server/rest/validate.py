@@ -7,8 +7,9 @@ Knows as much of JSON Schema as the schemas here use, and words what is wrong as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from wrangler_py.queues.values import quoted
 
@@ -22,8 +23,7 @@ class Unchecked(dict[str, Any]):
     """The schema of an object whose members are checked by the room that owns the rule; shown, not enforced."""
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """What is wrong with a value: (path, text). And the names in it that no schema knows."""
 
     issues: list[tuple[str, str]] = field(default_factory=list)
