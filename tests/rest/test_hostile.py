@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
 import sqlite3
 import threading
+import zlib
 from contextlib import closing
 
 import pytest
@@ -58,6 +60,37 @@ def test_a_byte_order_mark_is_no_harm(api: Api) -> None:
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "image/png", ""])
 def test_the_content_type_does_not_matter(api: Api, kind: str) -> None:
     assert api.queue().post("/messages", {"body": {}}, headers={"Content-Type": kind}).result
+
+
+def test_packed_bodies(api: Api) -> None:
+    """gzip and deflate are unpacked, everything else is refused by its name."""
+    queue = api.queue()
+    plain = json.dumps({"body": {"a": "x" * 1000}}).encode()
+    bare = zlib.compressobj(wbits=-15)
+    for encoding, raw in {
+        "gzip": gzip.compress(plain),
+        "GZip, identity": gzip.compress(plain),
+        "deflate": zlib.compress(plain),
+        "Deflate": bare.compress(plain) + bare.flush(),
+        "deflate, gzip": gzip.compress(zlib.compress(plain)),
+    }.items():
+        assert queue.post("/messages", raw=raw, headers={"Content-Encoding": encoding}).result, encoding
+    assert queue.backlog() == (5, 5 * 1008)
+
+    for encoding, raw, text in (
+        ("br", plain, "Content-Encoding br is not supported"),
+        ("gzip", plain, "the body is not gzip"),
+        ("gzip", gzip.compress(plain)[:-9], "its end is missing"),
+        ("deflate", b"\xff" * 10, "the body is not deflate"),
+    ):
+        refused = queue.post("/messages", raw=raw, headers={"Content-Encoding": encoding})
+        assert (refused.status, refused.error["code"]) == (415, 10208)
+        assert text in refused.error["message"]
+        assert api.post("/queues", raw=raw, headers={"Content-Encoding": encoding}).error["code"] == 10026
+    bomb = gzip.compress(b'{"body":"' + b" " * 100_000_000)
+    refused = queue.post("/messages", raw=bomb, headers={"Content-Encoding": "gzip"})
+    assert (refused.status, refused.error["code"]) == (413, 10204)
+    assert queue.backlog()[0] == 5
 
 
 @pytest.mark.parametrize("size", [3_000_000, 10_000_000])

@@ -170,7 +170,10 @@ def _decode(content_type: str, data: bytes) -> Any:
         return memoryview(data)
     from .v8 import deserialize
 
-    return sys.modules["workers.rpc"].python_from_rpc(deserialize(data))
+    try:
+        return sys.modules["workers.rpc"].python_from_rpc(deserialize(data))
+    except RecursionError as error:
+        raise RecursionError(texts.CIRCULAR_HERE) from error
 
 
 def _decode_raw(content_type: str, data: bytes) -> Any:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import texts
 from .shims.js.core import js_error
 from .shims.js.numbers import MAX_NUMBER
 
@@ -60,8 +61,12 @@ def encode_plain(value: Any) -> bytes | None:
 
 
 def to_js_value(value: Any) -> Any:
-    """A Python value as the SDK hands it to a binding. Raises the SDK's TypeError for what RPC cannot carry."""
-    return sys.modules["workers.rpc"].python_to_rpc(value)
+    """A Python value as the SDK hands it to a binding. Raises the SDK's TypeError for what RPC cannot carry, and the
+    RecursionError that the SDK runs into with a circle, with the reason in it."""
+    try:
+        return sys.modules["workers.rpc"].python_to_rpc(value)
+    except RecursionError as error:
+        raise RecursionError(texts.CIRCULAR) from error
 
 
 def encode_js(value: Any, warn: Callable[[str], None]) -> bytes:

@@ -129,6 +129,11 @@ INSTEAD = dict.fromkeys(
 CLASS_OF_KIND = {"AI": "Ai", "Vectorize Index": "VectorizeIndexImpl", "Images": "ImagesBindingImpl"}
 NO_OBJECTS = "this Worker has no Durable Objects: no binding and no migration names a class of it"
 OBJECTS_MOVED = "Durable Object reset because its code was updated."
+CIRCULAR = (
+    "the body contains itself or is nested too deeply: workers-runtime-sdk cannot carry that to JavaScript, here or on "
+    "Cloudflare. Send what it refers to by name or id instead"
+)
+CIRCULAR_HERE = "the body contains itself or is nested too deeply: workers-runtime-sdk cannot carry that to Python, here or on Cloudflare"
 LOST_TYPE = (
     "env.{name}.{call}(): {type} has no JSON form; Cloudflare stores {{}} for it. Convert it to str, int or float first"
 )

@@ -21,7 +21,17 @@ from wrangler_py.queues.pull import Pulls
 from wrangler_py.queues.purge import Purges
 from wrangler_py.queues.subscriptions import Subscriptions
 from wrangler_py.server.rest import auth, body, envelope
-from wrangler_py.server.rest.call import Call, Plane, Query, Rooms, Route, body_issue, body_malformed
+from wrangler_py.server.rest.call import (
+    BODY_INVALID,
+    MESSAGE_BODY_MALFORMED,
+    Call,
+    Plane,
+    Query,
+    Rooms,
+    Route,
+    body_issue,
+    body_malformed,
+)
 from wrangler_py.server.rest.door import PREFIX, RestOptions
 from wrangler_py.server.rest.envelope import ApiError
 from wrangler_py.server.rest.openapi import document
@@ -142,6 +152,9 @@ async def _body(request: Request, route: Route) -> tuple[Any, list[str]]:
     except body.TooLarge:
         text = f"The request body is larger than {body.MAX_BODY} bytes"
         raise ApiError(413, route.too_large, text) from None
+    except body.Packed as error:
+        code = MESSAGE_BODY_MALFORMED if route.plane == "data" else BODY_INVALID
+        raise ApiError(415, code, f"Could not read the request body: {error}") from None
     if not data and route.body_optional:
         return {}, []
     try:
