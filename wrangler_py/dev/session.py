@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import shutil
 import signal
 import sqlite3
@@ -40,6 +41,8 @@ from wrangler_py.store.database import StateError, Store, open_store
 
 #: What running handlers get to finish in when the session ends (seconds). The whole end takes less than two.
 END_GRACE_S = 1.0
+#: New objects after which garbage is looked for: a batch of 100 alone makes a thousand, and nearly all of them are gone by then.
+_COLLECT_AFTER = 10_000
 #: Addresses that only this machine can reach.
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -167,6 +170,8 @@ class DevSession:
                     self._print_hotkeys()
                     self._hotkeys = terminal_state.enter_context(hotkeys(self._key_actions(emulator)))
                 self._terminal.flush()
+                gc.freeze()  # what was imported stays: no collection looks at it again, which would hold everything up
+                gc.set_threshold(_COLLECT_AFTER, 10, 10)
                 if self._options.inspect_port is not None:
                     self._terminal.info(f"A debugger can attach to 127.0.0.1:{self._options.inspect_port}")
                     self._spawn(on_attach(lambda: self._reload_all(emulator)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from wrangler_py.events import plain, tables
 from wrangler_py.events.digest import Digest
@@ -12,16 +13,27 @@ from wrangler_py.events.plain import Plain
 _OLDEST = "SELECT n, last_seq, data FROM pack ORDER BY n LIMIT 1"
 
 
-def put_aside(
-    connection: sqlite3.Connection, events: Sequence[Plain], first_seq: int, packed: bytes | None = None
-) -> None:
-    """Write events as a pack, in the transaction of the caller; they are numbered from `first_seq`. `packed`: the events, if
-    they were packed already."""
+class Pack(NamedTuple):
+    """Events as they are put aside."""
+
+    events: int
+    messages: int  # that were sent
+    data: bytes
+
+
+def packed(events: Sequence[Plain]) -> Pack:
     messages = sum(len(event[3]["ids"]) for event in events if event[1] == "message.sent")
-    connection.execute(
-        "INSERT INTO pack (last_seq, messages, data) VALUES (?, ?, ?)",
-        (first_seq + len(events) - 1, messages, plain.pack(events) if packed is None else packed),
-    )
+    return Pack(len(events), messages, plain.pack(events))
+
+
+def put_aside(connection: sqlite3.Connection, packs: Iterable[Pack], first_seq: int) -> None:
+    """Write packs, in the transaction of the caller; their events are numbered from `first_seq`."""
+    last = first_seq - 1
+    for pack in packs:
+        last += pack.events
+        connection.execute(
+            "INSERT INTO pack (last_seq, messages, data) VALUES (?, ?, ?)", (last, pack.messages, pack.data)
+        )
 
 
 def unpack_one(connection: sqlite3.Connection, digest: Digest) -> bool:

@@ -18,7 +18,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from msgspec import Struct
 from wrangler_py.events import look, packs, tables
 from wrangler_py.events.digest import Digest
 from wrangler_py.events.log import Event, EventLog
-from wrangler_py.events.plain import Plain, pack, plain
+from wrangler_py.events.plain import Plain, plain
 
 #: How long what comes singly is gathered before it is written (seconds).
 _GATHER_S = 0.04
@@ -40,6 +40,11 @@ _TICK_S = 0.1
 _GATHER_MOST_S = 0.5
 _GATHER_MOST = 20_000
 _GATHER_BYTES = 16 << 20
+#: How many messages the thread packs in one go, and how long it stands back then (seconds).
+_PART = 1_000
+_STAND_BACK_S = 0.005
+#: When nobody reads, making sense of events rests this many times as long as a part of it took.
+_REST = 2.0
 #: For so long after somebody looked events are written at once (seconds).
 _LOOKED_S = 3.0
 #: In a burst, sends of one piece of work into one queue within so long are one event (ms).
@@ -283,8 +288,9 @@ class Recorder:
     def _tidy(self) -> float | None:
         """A piece of what can wait until nothing else is to be done. Returns when to go on (seconds; None: nothing is left)."""
         if self.state.behind:
+            began = time.monotonic()
             self._unpack(1)
-            return 0.0
+            return _STAND_BACK_S + _REST * (time.monotonic() - began)
         try:
             if self._connection is not None and tables.give_back(self._connection, _PAGES_AT_ONCE):
                 return 0.0
@@ -305,8 +311,9 @@ class Recorder:
     def _write(self, entries: list[Event]) -> Written | None:
         try:
             connection = self._connect()
-            many = self.state.behind or _many(entries) or self._flood()
-            return self._commit(connection, plain(entries, _JOINED_MS if many else 0), many)
+            if self.state.behind or _many(entries) or self._flood():
+                return self._commit(connection, *self._pack(entries))
+            return self._commit(connection, plain(entries))
         except (sqlite3.Error, tables.Unusable) as error:
             self._failed(error, len(entries))
         except Exception as error:  # a kind of event that is not as expected must not end the record
@@ -314,13 +321,28 @@ class Recorder:
             self._say(f"{type(error).__name__}: {error}. Please report this.")
         return None
 
-    def _commit(self, connection: sqlite3.Connection, events: list[Plain], many: bool) -> Written:
-        packed = pack(events) if many else None  # before the others are kept from writing
+    def _pack(self, entries: list[Event]) -> tuple[list[Plain], list[packs.Pack]]:
+        """Pack them a few at a time, and stand back after each: whenever the loop gives the interpreter's lock away, be it for
+        one statement, it gets it back only when this thread lets go of it."""
+        events: list[Plain] = []
+        made: list[packs.Pack] = []
+        for few in _parts(entries):
+            if made and self._thread is not None:  # None: the session ends
+                time.sleep(_STAND_BACK_S)  # the thread's own: this is about the machine, and no session's clock
+            part = plain(few, _JOINED_MS)
+            events += part
+            made.append(packs.packed(part))
+        return events, made
+
+    def _commit(
+        self, connection: sqlite3.Connection, events: list[Plain], made: list[packs.Pack] | None = None
+    ) -> Written:
+        """Write `events`; `made`: as these packs."""
         connection.execute("BEGIN IMMEDIATE")
         try:
             first = tables.last_seq(connection) + 1
-            if packed is not None or connection.execute(_PACKED).fetchone() is not None:
-                packs.put_aside(connection, events, first, packed)
+            if made is not None or connection.execute(_PACKED).fetchone() is not None:
+                packs.put_aside(connection, [packs.packed(events)] if made is None else made, first)
                 self.state.behind = True
             else:
                 assert self._digest is not None
@@ -431,7 +453,7 @@ class Notebook:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 found = plain(events)
-                packs.put_aside(connection, found, tables.last_seq(connection) + 1)
+                packs.put_aside(connection, [packs.packed(found)], tables.last_seq(connection) + 1)
                 connection.execute("COMMIT")
             finally:
                 connection.close()
@@ -441,6 +463,17 @@ def _many(events: list[Event]) -> bool:
     if len(events) > _MANY:
         return True
     return sum(len(event.data["ids"]) for event in events if event.kind == "message.sent") > _MANY_MESSAGES
+
+
+def _parts(entries: list[Event]) -> Iterator[list[Event]]:
+    """The entries, some `_PART` messages at a time."""
+    begin = messages = 0
+    for number, event in enumerate(entries, 1):
+        told = event.data.get("messages") or event.data.get("settlements")
+        messages += len(told) if isinstance(told, list | tuple) else 1
+        if messages >= _PART or number == len(entries):
+            yield entries[begin:number]
+            begin, messages = number, 0
 
 
 def _done(future: asyncio.Future[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections import deque
@@ -127,6 +128,7 @@ class Dispatcher(EventRunner):
             if follows is not None:
                 info["worker_clock"] = follows
             self._connection.send(frames.LOADED, info | self._describe())
+            gc.freeze()  # modules stay as long as the process: no collection between messages needs to look at them
         finally:
             self._hub.may_block = True
 
