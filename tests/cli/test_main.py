@@ -82,6 +82,11 @@ class TestImports:
         heavy = {"rich", "pydantic", "uvicorn", "starlette", "croniter", "watchfiles", "json5", "sqlite3", "asyncio"}
         assert not heavy & imported(project, "--help")
 
+    def test_a_command_imports_what_its_neighbours_need_only_if_it_needs_it_too(self, project):
+        brokers = {"asyncio", "wrangler_py.queues.broker", "wrangler_py.events.recorder", "wrangler_py.cli.queues_send"}
+        assert not brokers & imported(project, "queues", "list")
+        assert brokers <= imported(project, "queues", "--help")  # which has a line of each command
+
     def test_dev_is_parsed_without_typer(self, project):
         """Its start is measured in hundredths of a second; typer and what it brings would take ten of them."""
         assert not {"typer", "pydantic", "rich"} & imported(project, "dev", "--help")

@@ -10,18 +10,12 @@ from typer.core import TyperCommand
 
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import moment
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
 from wrangler_py.cli.output import INTERRUPTED
 from wrangler_py.cli.session_client import ASK_TIMEOUT_S, SessionClient, SessionOption, connect
 
-app = typer.Typer(
-    help="Show and move the clock of a running session.",
-    cls=CommandGroup,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = command_group("Show and move the clock of a running session.")
 
 
 _NEGATIVE = re.compile(r"-\.?\d")

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from wrangler_py import __version__
 
-#: command: (module that holds `app`, or module:name, one line of help)
-_GROUPS = {
-    "init": ("wrangler_py.cli.init", "Make a project whose tests pass."),
-    "doctor": ("wrangler_py.cli.doctor", "What is wrong here, and which value every setting has."),
-    "runs": ("wrangler_py.cli.runs", "What ran, what became of it, and a test that does it again."),
-    "state": ("wrangler_py.cli.state_commands", "Save, load, compare and reset everything that is stored."),
-    "tail": ("wrangler_py.cli.tail", "Follow what happens: requests, messages, batches, crons, logs."),
-    "events": ("wrangler_py.cli.events", "The record of what happened: export and import it."),
-    "queues": ("wrangler_py.cli.queues", "Local queues: create, look, change, send, follow."),
-    "cron": ("wrangler_py.cli.cron", "Explain, check, list and run crons."),
-    "clock": ("wrangler_py.cli.clock", "Show and move the clock of a running session."),
-    "kv": ("wrangler_py.cli.kv", "Local Workers KV: keys, in bulk, namespaces."),
-    "d1": ("wrangler_py.cli.d1", "Local D1 databases: run SQL, migrations, export."),
-    "r2": ("wrangler_py.cli.r2", "Local R2 buckets: put, get, delete, list objects."),
-    "workflows": ("wrangler_py.cli.workflows", "Local workflows: list, trigger, look, pause, resume, end."),
+#: Commands by their names: "module:function" below wrangler_py.cli (a function or a group), and the line of help that a list
+#: of commands shows; None: the first of its own.
+Members = Mapping[str, tuple[str, str | None]]
+
+#: Each group: where it is, and its line in the help.
+_GROUPS: Members = {
+    "init": ("init:app", "Make a project whose tests pass."),
+    "doctor": ("doctor:app", "What is wrong here, and which value every setting has."),
+    "runs": ("runs:app", "What ran, what became of it, and a test that does it again."),
+    "state": ("state_commands:app", "Save, load, compare and reset everything that is stored."),
+    "tail": ("tail:app", "Follow what happens: requests, messages, batches, crons, logs."),
+    "events": ("events:app", "The record of what happened: export and import it."),
+    "queues": ("queues:app", "Local queues: create, look, change, send, follow."),
+    "cron": ("cron:app", "Explain, check, list and run crons."),
+    "clock": ("clock:app", "Show and move the clock of a running session."),
+    "kv": ("kv:app", "Local Workers KV: keys, in bulk, namespaces."),
+    "d1": ("d1:app", "Local D1 databases: run SQL, migrations, export."),
+    "r2": ("r2:app", "Local R2 buckets: put, get, delete, list objects."),
+    "workflows": ("workflows:app", "Local workflows: list, trigger, look, pause, resume, end."),
     "analytics-engine": (
-        "wrangler_py.cli.small_bindings:analytics",
+        "small_bindings:analytics",
         "What Workers have written with writeDataPoint().",
     ),
-    "secrets-store": ("wrangler_py.cli.small_bindings:secrets_store", "The local Secrets Store."),
+    "secrets-store": ("small_bindings:secrets_store", "The local Secrets Store."),
 }
 _DEV_HELP = "Serve your Worker: queues, crons, hot reload."
 
@@ -59,11 +64,40 @@ class CommandGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def command_group(text: str) -> typer.Typer:
+def command_group(text: str, kind: type[TyperGroup] = CommandGroup) -> typer.Typer:
     """A group to add commands to; `text` is its help."""
-    return typer.Typer(
-        cls=CommandGroup, help=text, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False
-    )
+    return typer.Typer(cls=kind, help=text, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+
+
+class LazyGroup(CommandGroup):
+    """A group that imports a command when it is called. Its help imports those that have no line of help in `members`."""
+
+    members: ClassVar[Members] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.members)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.members:
+            return None
+        where, text = self.members[cmd_name]
+        module, _, name = where.partition(":")
+        found = getattr(importlib.import_module(f"wrangler_py.cli.{module}"), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+            alone.command()(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        command.short_help = text or command.short_help
+        return command
+
+
+def lazy_group(text: str, members: Members) -> typer.Typer:
+    """A group whose commands are imported when they are called; `text` is its help."""
+    app = command_group(text, type("Group", (LazyGroup,), {"members": members}))
+    app.callback()(lambda: None)  # without a command of its own, typer takes it for a group only so
+    return app
 
 
 class _DevStandIn(TyperCommand):
@@ -83,8 +117,10 @@ class _DevStandIn(TyperCommand):
         return [SimpleNamespace(value=name, type="plain", help=text) for name, text in found]
 
 
-class _Wpy(CommandGroup):
+class _Wpy(LazyGroup):
     """Names its groups without importing them."""
+
+    members = _GROUPS
 
     def list_commands(self, ctx: Any) -> list[str]:
         return ["dev", *_GROUPS]
@@ -97,14 +133,7 @@ class _Wpy(CommandGroup):
                 add_help_option=False,
                 context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
             )
-        if cmd_name not in _GROUPS:
-            return None
-        module, text = _GROUPS[cmd_name]
-        module, _, name = module.partition(":")
-        command = typer.main.get_command(getattr(importlib.import_module(module), name or "app"))
-        command.name = cmd_name
-        command.short_help = text
-        return command
+        return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -12,7 +12,8 @@ import typer
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, plural, printable, result, result_json
-from wrangler_py.cli.queues_access import changing, check_exists, names_in_config
+from wrangler_py.cli.queues_access import check_exists, names_in_config
+from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, NameArgument, WpyJsonOption
 from wrangler_py.cli.queues_show import show_queue
 from wrangler_py.cli.state import Project, find_project, reading

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
@@ -24,7 +24,7 @@ from wrangler_py.cli.output import (
     table,
     warning,
 )
-from wrangler_py.cli.queues_access import changing
+from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_inventory import ConsumerEntry, Inventory, QueueEntry, consumer_object, take_inventory
 from wrangler_py.cli.queues_options import JsonOption, in_unicode, name_argument
 from wrangler_py.cli.state import Project, find_project, reading
@@ -54,13 +54,9 @@ RetryDelayOption = Annotated[
 ]
 
 
-def _group(text: str) -> typer.Typer:
-    return typer.Typer(cls=CommandGroup, help=text, rich_markup_mode=None, add_completion=False)
-
-
-app = _group("Add, remove and list the consumers of a queue.")
-worker = _group("Consumers that are Workers.")
-http = _group("Consumers that pull over HTTP.")
+app = command_group("Add, remove and list the consumers of a queue.")
+worker = command_group("Consumers that are Workers.")
+http = command_group("Consumers that pull over HTTP.")
 app.add_typer(worker, name="worker")
 app.add_typer(http, name="http")
 

@@ -22,8 +22,9 @@ from wrangler_py.cli.output import (
     result_json,
     warning,
 )
-from wrangler_py.cli.queues_access import changing, known_names, names_in_config, session_clock
+from wrangler_py.cli.queues_access import known_names, names_in_config, session_clock
 from wrangler_py.cli.queues_bodies import as_text, as_value
+from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, WpyJsonOption
 from wrangler_py.cli.state import find_project, reading
 from wrangler_py.queues import browse, consumers, limits, tables

@@ -25,8 +25,9 @@ from wrangler_py.cli.output import (
     result_json,
     warning,
 )
-from wrangler_py.cli.queues_access import Queues, changing, check_exists, known_names, session_clock
+from wrangler_py.cli.queues_access import check_exists, known_names, session_clock
 from wrangler_py.cli.queues_bodies import as_value
+from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_inventory import take_inventory
 from wrangler_py.cli.queues_messages import message_id
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode, name_argument

@@ -28,8 +28,8 @@ from wrangler_py.cli.output import (
     result,
     result_json,
 )
-from wrangler_py.cli.queues_access import Queues, changing
 from wrangler_py.cli.queues_bodies import CONTENT_TYPES, BadBody, encode
+from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_options import QueueArgument, WpyJsonOption
 from wrangler_py.cli.state import Project, find_project
 from wrangler_py.queues import limits, tables

@@ -1,11 +1,21 @@
-"""What `wpy queues describe` shows of one queue."""
+"""`wpy queues describe`: what there is to say of one queue."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from wrangler_py.cli import queues_texts as texts
-from wrangler_py.cli.output import CommandError, duration, plural, printable, result, result_json, warning
+from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
+from wrangler_py.cli.output import (
+    CommandError,
+    duration,
+    errors_told,
+    plural,
+    printable,
+    result,
+    result_json,
+    warning,
+)
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_inventory import (
     ConsumerEntry,
@@ -17,7 +27,8 @@ from wrangler_py.cli.queues_inventory import (
     rfc3339,
     take_inventory,
 )
-from wrangler_py.cli.state import Project, reading
+from wrangler_py.cli.queues_options import JsonOption, NameArgument
+from wrangler_py.cli.state import Project, find_project, reading
 from wrangler_py.dev import advice
 from wrangler_py.dev.advice import Advice
 from wrangler_py.queues import history
@@ -28,6 +39,26 @@ from wrangler_py.store.sessions import SessionInfo, living_sessions
 
 #: As far back as it is looked for failures: some batches are nobody's.
 _BATCHES_LOOKED_AT = 4 * advice.SAME_OUTCOMES
+
+
+def describe(
+    name: NameArgument,
+    config: ConfigOption = None,
+    env: EnvOption = None,
+    persist_to: PersistToOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a queue's settings, producers, consumers and backlog.
+
+    --json prints Cloudflare's queue object: queue_id, queue_name, created_on, modified_on, producers,
+    producers_total_count, consumers, consumers_total_count, settings (delivery_delay, delivery_paused,
+    message_retention_period). queue_id, created_on and modified_on are null while only the config names the queue.
+    To these wpy adds: backlog (backlog_count, backlog_bytes, oldest_message_timestamp_ms, ready, delayed, in_flight),
+    dead_letter_queue_of (queues whose dead letters come here), bindings of each producer, sessions (pid, url) of
+    each producer and consumer that a `wpy dev` runs, and advice (kind, text): what is probably not meant.
+    """
+    with errors_told():
+        show_queue(name, find_project(config, env, persist_to), as_json=json)
 
 
 def show_queue(name: str, project: Project, *, as_json: bool) -> None:

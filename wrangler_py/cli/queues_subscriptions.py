@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from wrangler_py.cli.groups import CommandGroup
+from wrangler_py.cli.groups import command_group
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, printable, result, result_json, table
-from wrangler_py.cli.queues_access import Queues, changing, check_exists
+from wrangler_py.cli.queues_access import check_exists
+from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, in_unicode
 from wrangler_py.cli.state import Project, find_project
 from wrangler_py.queues.limits import Refusal
@@ -52,12 +53,7 @@ _RESOURCES = {
     Source.WORKFLOWS_WORKFLOW: "workflow_name",
 }
 
-app = typer.Typer(
-    cls=CommandGroup,
-    help="Event subscriptions of a queue: create, look, change, delete.",
-    rich_markup_mode=None,
-    add_completion=False,
-)
+app = command_group("Event subscriptions of a queue: create, look, change, delete.")
 
 IdOption = Annotated[str, typer.Option("--id", metavar="ID", help="The subscription.", callback=in_unicode)]
 EnabledOption = Annotated[

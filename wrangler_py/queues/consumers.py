@@ -14,7 +14,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import asdict, force_setattr
@@ -23,11 +23,13 @@ from wrangler_py.clock import Clock
 from wrangler_py.config.limits_and_texts import own_dead_letter_queue
 from wrangler_py.events.log import EventLog
 from wrangler_py.queues import limits, tables
-from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord
 from wrangler_py.queues.values import whole_number_between
 from wrangler_py.store.database import Store
 from wrangler_py.store.sessions import attachments, living_sessions
+
+if TYPE_CHECKING:
+    from wrangler_py.queues.broker import Broker
 
 ConsumerType = Literal["worker", "http_pull"]
 
