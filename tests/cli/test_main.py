@@ -26,7 +26,7 @@ HELPED = (
 
 
 def imported(project, *arguments: str) -> set[str]:
-    """The top-level modules that `wpy ...` imports."""
+    """The modules that `wpy ...` imports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "wrangler_py", *arguments],
         cwd=project.root,
@@ -37,7 +37,7 @@ def imported(project, *arguments: str) -> set[str]:
     )
     names = re.findall(r"^import time:.*\|\s*([\w.]+)$", done.stderr, re.M)
     assert "wrangler_py.cli.main" in names
-    return {name.split(".")[0] for name in names}
+    return set(names)
 
 
 def listed_commands(project) -> list[str]:
