@@ -83,7 +83,7 @@ class TestImports:
         assert not heavy & imported(project, "--help")
 
     def test_a_command_imports_what_its_neighbours_need_only_if_it_needs_it_too(self, project):
-        brokers = {"wrangler_py.queues.broker", "wrangler_py.events.recorder", "wrangler_py.cli.queues_send"}
+        brokers = {"wrangler_py.queues.broker", "wrangler_py.events.recorder", "wrangler_py.cli.queues_bodies"}
         assert not brokers & imported(project, "queues", "list")
         assert brokers <= imported(project, "queues", "--help")  # which has a line of each command
 
