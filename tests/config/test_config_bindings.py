@@ -109,6 +109,12 @@ def test_every_kind_is_in_the_table_above():
 
 def test_assets_without_a_binding(project: Project):
     project.toml('[assets]\ndirectory = "./public"\n')
+    (problem,) = project.load().warnings
+    assert problem.text.startswith(
+        'The directory specified by the "assets.directory" field in your configuration file does not'
+    )
+    assert "build the site first" in (problem.hint or "")
+    (project.root / "public").mkdir()
     session = project.load()
     assert session.workers[0].assets is not None and not session.warnings
 

@@ -30,6 +30,7 @@ def test_it_loads_without_a_warning(project: Project, env: str | None):
 
 def test_what_is_switched_off_is_valid_too(project: Project):
     project.write("wrangler.toml", uncommented(EXAMPLE.read_text()))
+    project.write("public/index.html", "home")
     session = project.load()
     unserved = {binding.field for binding in session.workers[0].unsupported}
     assert sorted(w.field for w in session.warnings if w.field not in unserved) == [

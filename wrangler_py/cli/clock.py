@@ -143,7 +143,7 @@ class _AdvanceCommand(TyperCommand):
 
 @app.command(cls=_AdvanceCommand)
 def advance(
-    span: Annotated[str, typer.Argument(help="How far: 30s, 10m, 2h, 1h30m, 7d.")],
+    span: Annotated[str, typer.Argument(metavar="SPAN", help="How far: 30s, 10m, 2h, 1h30m, 7d.")],
     as_json: JsonOption = False,
     config: ConfigOption = None,
     env: EnvOption = None,

@@ -159,7 +159,7 @@ def export(
     database: DatabaseArgument,
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The .sql file to write.")],
     tables: Annotated[
-        list[str] | None, typer.Option("--table", help="Only this table; several times for more.")
+        list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table; several times for more.")
     ] = None,
     no_schema: Annotated[bool, typer.Option("--no-schema", help="Only what is in the tables.")] = False,
     no_data: Annotated[bool, typer.Option("--no-data", help="Only the schema.")] = False,

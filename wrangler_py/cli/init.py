@@ -38,7 +38,9 @@ def init(
     template: Annotated[
         str, typer.Option("--template", "-t", metavar="NAME", help=f"One of {', '.join(TEMPLATES)}.")
     ] = "queue",
-    name: Annotated[str | None, typer.Option("--name", help="The Worker's name (the folder's).")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The Worker's name (the folder's).")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
 ) -> None:

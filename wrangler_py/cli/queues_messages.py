@@ -95,7 +95,7 @@ def peek(
 
 def retry(
     queue: QueueArgument,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Messages, by their ids.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Messages, by their ids.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All messages that wait for a later time.")] = False,
     config: ConfigOption = None,
     env: EnvOption = None,
@@ -203,7 +203,7 @@ def pull(
 
 def ack(
     queue: QueueArgument,
-    leases: Annotated[list[str] | None, typer.Argument(metavar="LEASE_ID", help="Leases to acknowledge.")] = None,
+    leases: Annotated[list[str] | None, typer.Argument(metavar="[LEASE_ID]...", help="Leases to acknowledge.")] = None,
     retries: Annotated[
         list[str] | None,
         typer.Option("--retry", metavar="LEASE_ID", help="Leases to retry; several times for several."),

@@ -53,7 +53,9 @@ def _record(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) -
 @app.command("list")
 def list_runs(
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
-    kind: Annotated[str | None, typer.Option("--kind", help="request, batch, cron, alarm or waitUntil.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="request, batch, cron, alarm or waitUntil.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, max=10_000, help="How many.")
     ] = _LIMIT,

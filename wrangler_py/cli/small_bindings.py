@@ -25,7 +25,9 @@ secrets_store = command_group("The local Secrets Store.")
 secret = command_group("Secrets of a store: create, list, get, delete.")
 secrets_store.add_typer(secret, name="secret")
 
-NameOption = Annotated[str, typer.Option("--name", help="The secret's name (`secret_name` in the config).")]
+NameOption = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="The secret's name (`secret_name` in the config).")
+]
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE_ID", help="The store (`store_id` in the config).")]
 
 
@@ -63,7 +65,7 @@ def datasets(
 
 @analytics.command()
 def points(
-    dataset: Annotated[str, typer.Argument(help="The dataset (`dataset` in the config).")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset (`dataset` in the config).")],
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="How many of the newest points.")
     ] = 50,

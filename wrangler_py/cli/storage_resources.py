@@ -26,7 +26,9 @@ SkipOption = Annotated[bool, typer.Option("--skip-confirmation", "-y", help="Do 
 NewBindingOption = Annotated[
     str | None, typer.Option("--binding", metavar="NAME", help="The name in `env` (made from the resource's name).")
 ]
-LocationOption = Annotated[str | None, typer.Option("--location", help="Accepted; the local state has one place.")]
+LocationOption = Annotated[
+    str | None, typer.Option("--location", metavar="PLACE", help="Accepted; the local state has one place.")
+]
 
 _LOCAL = "It exists from its first use on this machine; what Cloudflare has is made by `wrangler {command}`."
 

@@ -24,7 +24,7 @@ from wrangler_py.events.digest import Digest
 from wrangler_py.events.packs import unpack_one
 from wrangler_py.events.reading import Recorded
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 #: How often the sessions are told that somebody looks (seconds).
 _TELL_EVERY_S = 1.0

@@ -235,8 +235,10 @@ def describe(
 @on_state()
 def trigger(
     name: NameArgument,
-    params: Annotated[str, typer.Argument(help="Parameters of the instance, as JSON.")] = "",
-    instance: Annotated[str | None, typer.Option("--id", help="The instance's id; a random one is made.")] = None,
+    params: Annotated[str, typer.Argument(metavar="[PARAMS]", help="Parameters of the instance, as JSON.")] = "",
+    instance: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The instance's id; a random one is made.")
+    ] = None,
     as_json: JsonOption = False,
     session: SessionOption = None,
     *,

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.binding_checks import check_entry
+from wrangler_py.config.binding_types import Assets
 from wrangler_py.config.binding_values import READERS, typed_value
 from wrangler_py.config.environments import Field, Section, Sections
 from wrangler_py.config.jsvalues import js_stringify
@@ -136,6 +137,8 @@ def read_bindings(sections: Sections, language: Language, root: Path, environ: M
         report = sections.active.report
         if key in READERS:
             _read_values(found, key, kind, chosen, root, environ)
+        if key == "assets":
+            _check_folder(report, found.values.get(key), chosen.path)
         served = language in kind.served
         for name, path in _names(kind, chosen):
             in_env = kind.in_env and (key != "assets" or _asset_binding(chosen.value))
@@ -168,6 +171,17 @@ def _read_values(found: Bindings, key: str, kind: Kind, chosen: Field, root: Pat
         found.values[key] = tuple(values)
     elif values:
         found.values[key] = values[0]
+
+
+def _check_folder(report: Report, assets: Any, path: FieldPath) -> None:
+    """A build may make the folder later: a warning here, where wrangler ends."""
+    if isinstance(assets, Assets) and assets.directory is not None and not assets.directory.is_dir():
+        report.warning(
+            limits.no_assets_directory(assets.directory),
+            (*path, "directory"),
+            "build the site first, or mend the path, which starts at the config's folder; wrangler refuses to start",
+            stops_deploy=True,
+        )
 
 
 def _warn_of_remote(report: Report, kind: Kind, chosen: Field) -> None:

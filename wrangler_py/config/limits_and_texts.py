@@ -7,6 +7,7 @@ deploy time, and the words are ours.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -307,6 +308,13 @@ WORKFLOW_NAMES = (
     "Workflow names must be 1-64 characters long, start with a letter, number, or underscore, and may only contain "
     "letters, numbers, underscores, or hyphens."
 )
+
+
+def no_assets_directory(folder: Path) -> str:
+    field = '"assets.directory" field in your configuration file'
+    if folder.exists():
+        return f"The path specified by the {field} doesn't point to a directory: {folder}"
+    return f"The directory specified by the {field} does not exist: {folder}"
 
 
 def remote_binding(at: str, kind: str) -> str:

@@ -69,6 +69,8 @@ class Bundle(Struct, frozen=True):
     #: Compatibility flags that the imports need beside the config's.
     flags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    #: Whether it is in the service worker format: a script that listens for events and exports nothing.
+    service_worker: bool = False
 
 
 async def build(config: WorkerConfig, out: Path, esbuild: Binary | None, *, inline_map: bool = False) -> Bundle:
@@ -86,11 +88,22 @@ async def build(config: WorkerConfig, out: Path, esbuild: Binary | None, *, inli
 
 
 async def _bundle(config: WorkerConfig, out: Path, esbuild: Binary, inline_map: bool) -> Bundle:
-    meta = out / "meta.json"
     rules = ModuleRules(config.bundling.rules)
+    built = await _with_format("esm", config, out, esbuild, inline_map, rules)
+    if not built.exports and _listens((out / ENTRY).read_text(encoding="utf-8")):
+        # As a module it would be in strict mode, which a script is not.
+        built = await _with_format("iife", config, out, esbuild, inline_map, rules)
+    return built
+
+
+async def _with_format(
+    form: Literal["esm", "iife"], config: WorkerConfig, out: Path, esbuild: Binary, inline_map: bool, rules: ModuleRules
+) -> Bundle:
+    meta = out / "meta.json"
     loaders, copied = _loaders(rules)
     arguments = [
         str(config.main),
+        f"--format={form}",
         *_options(config, esbuild.version),
         *(f"--loader:{suffix}={loader}" for suffix, loader in loaders.items()),
         f"--outdir={out}",
@@ -128,7 +141,6 @@ def _options(config: WorkerConfig, version: str) -> list[str]:
     target = "es2024" if _version(version) >= (0, 22) else "es2022"
     options = [
         "--bundle",
-        "--format=esm",
         f"--target={target}",
         "--conditions=workerd,worker,browser",
         "--main-fields=browser,module,main",
@@ -193,9 +205,9 @@ def _built(
         refusal = None if path.startswith("<") else rules.refusal(path)
         if refusal is not None:
             raise BuildError(refusal)
-    modules = [Module(ENTRY, "esModule", out / ENTRY)]
     exports: tuple[str, ...] = ()
     externals: set[str] = set()
+    modules: list[Module] = []
     for path, output in meta["outputs"].items():
         file = Path(os.path.normpath(config.root / path))
         if "entryPoint" in output:
@@ -209,14 +221,21 @@ def _built(
             modules.append(Module(file.name, kind, file))
             if kind == "wasm":
                 modules.append(Module(f"{file.name}?module", kind, file))
-    _check_exports(config, exports)
+    script = not exports and _listens((out / ENTRY).read_text(encoding="utf-8"))
+    if not script:
+        _check_exports(config, exports)
+    modules.insert(0, Module(ENTRY, "commonJsModule" if script else "esModule", out / ENTRY))
     _check_classes(config, exports)
     inputs = (Path(os.path.normpath(config.root / path)) for path in meta["inputs"] if not path.startswith("<"))
     files = tuple(str(path) for path in inputs if "node_modules" not in path.parts)
     flags, warnings = node_modules.needed(externals, config.compatibility_date, config.compatibility_flags)
-    return Bundle(
-        tuple(modules), exports, files, out / _SOURCE_MAP, out, flags, (*rules.warnings, *warnings, *_warnings(said))
-    )
+    told = (*rules.warnings, *warnings, *_warnings(said))
+    return Bundle(tuple(modules), exports, files, out / _SOURCE_MAP, out, flags, told, script)
+
+
+def _listens(script: str) -> bool:
+    """Whether a script that exports nothing is a Worker in the service worker format."""
+    return re.search(r"\baddEventListener\s*\(", script) is not None
 
 
 def _check_exports(config: WorkerConfig, exports: Sequence[str]) -> None:
@@ -276,10 +295,11 @@ def _copy(config: WorkerConfig, out: Path) -> Bundle:
         )
     base = config.bundling.base_dir or config.main.parent
     source = config.main.read_text(encoding="utf-8")
-    if not re.search(r"\bexport\b", source):
+    script = not re.search(r"\bexport\b", source) and _listens(source)
+    if not script and not re.search(r"\bexport\b", source):
         _check_exports(config, ())
     entry_name = config.main.relative_to(base).as_posix() if config.main.is_relative_to(base) else config.main.name
-    found: list[tuple[str, ModuleKind, Path]] = [(entry_name, "esModule", config.main)]
+    found: list[tuple[str, ModuleKind, Path]] = [(entry_name, "commonJsModule" if script else "esModule", config.main)]
     if config.bundling.find_additional_modules is not False:
         found += _beside(config, base)
     modules = []
@@ -293,7 +313,7 @@ def _copy(config: WorkerConfig, out: Path) -> Bundle:
     files = tuple(str(file) for _, _, file in found)
     imported = set(re.findall(r"""["'](node:[a-z_/]+)["']""", source))
     flags, warnings = node_modules.needed(imported, config.compatibility_date, config.compatibility_flags)
-    return Bundle(tuple(modules), (), files, None, base, flags, tuple(warnings))
+    return Bundle(tuple(modules), (), files, None, base, flags, tuple(warnings), script)
 
 
 def _beside(config: WorkerConfig, base: Path) -> Iterable[tuple[str, ModuleKind, Path]]:

@@ -23,6 +23,9 @@ _NOISE = re.compile(
     r"Uncaught exception: workerd/.*remote\.jsg\.|A DurableObjectNamespace in the config referenced|"
     r"broken\.(?:outputGateBroken|dropped)"
 )
+#: Addresses of workerd's own code, behind an error of its own.
+_STACK = re.compile(r"\nstack: .*")
+_NO_SUCH_HOST = re.compile(r"DNS lookup failed\.; params\.host = ([^;]+);.* = (.+)$", re.MULTILINE)
 
 
 class Line(Struct, frozen=True):
@@ -99,9 +102,19 @@ class OutputReader:
             return
         if "source" in entry:
             if not _NOISE.search(message):
-                self._on_own(message)
+                self._on_own(_readable(message))
             return
         self._on_line(_line(_LEVELS.get(level, "log"), message))
+
+
+def _readable(message: str) -> str:
+    """workerd's own words, without what only its authors can read."""
+    lost = _NO_SUCH_HOST.search(message)
+    if lost is not None:
+        return (
+            f"There is no address for {lost.group(1)}: {lost.group(2)}. Is this machine offline, or the name misspelt?"
+        )
+    return _STACK.sub("", message)
 
 
 def _line(level: str, message: str) -> Line:

@@ -86,8 +86,11 @@ def _numbers(segment: str) -> list[int]:
 
 #: A position in a stack: `worker/index.js:12:34`, also behind `file:///`.
 _POSITION = re.compile(r"(?:file:///)?([A-Za-z0-9_-]+)/([^\s():]+?):(\d+):(\d+)")
-#: Frames of the shim around a Worker's entry, which nobody wrote.
-_OWN = re.compile(r"^\s+at .*\bwpy-(?:entry|console)\.js:\d+.*(?:\n|$)", re.MULTILINE)
+#: Frames of wpy's own modules, which nobody wrote.
+_OWN = re.compile(
+    r"^\s+at .*\bwpy-(?:(?:entry|console|rpc|workflow|service-worker|user)\.js|internal:\w+):\d+.*(?:\n|$)",
+    re.MULTILINE,
+)
 
 
 class StackMapper:

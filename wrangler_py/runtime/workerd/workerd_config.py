@@ -185,13 +185,19 @@ def _modules(worker: BuiltWorker, place: Place) -> list[dict[str, Any]]:
     folder = place.folder / f"shim-{name}"
     folder.mkdir()
     tagged = "true" if place.tagged else "false"
-    own = {
-        "wpy-entry.js": shim("entry.js").replace("./wpy-user.js", f"./{entry}"),
+    script = worker.bundle.service_worker
+    own = {  # the first of them is the Worker's entry
+        "wpy-entry.js": shim("entry.js").replace("./wpy-user.js", "./wpy-user.js" if script else f"./{entry}"),
         "wpy-console.js": shim("console.js"),
         "wpy-rpc.js": shim("rpc.js"),
         "wpy-workflow.js": shim("workflow.js"),
         "wpy-worker.js": f"export const worker = {json.dumps(name)};\nexport const tagged = {tagged};\n",
     }
+    if script:
+        own["wpy-service-worker.js"] = shim("service_worker.js")
+        own["wpy-user.js"] = (
+            f'import {{ worker }} from "./wpy-service-worker.js";\nimport "./{entry}";\nexport default worker();\n'
+        )
     modules = []
     for file, text in own.items():
         (folder / file).write_text(text, encoding="utf-8")
