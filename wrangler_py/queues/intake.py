@@ -170,7 +170,7 @@ class Intake:
         if known is None or known.seal != seal:
             known = _Known(connection, seal)
         now = self._clock.now_ms()
-        rows: list[tuple[Any, ...]] = []
+        values: list[Any] = []
         marks: dict[str, int] = {}
         seq = known.seq
         for send in gathered:
@@ -178,7 +178,7 @@ class Intake:
             if queue is None:
                 queue = known.queues[send.queue] = _Queue(connection, send.queue, now)
             new = incoming(send.messages, send.delay_seconds, queue.delay, now)
-            rows += tables.rows(seq + 1, queue.id, now, new)
+            values += tables.values(queue.id, new)
             seq += len(new)
             send.new = new
             queue.count += len(new)
@@ -189,7 +189,7 @@ class Intake:
             send.metrics = QueueMetrics(queue.count, queue.size, queue.oldest_ms)
             if send.kept is not None:
                 marks[send.kept[0]] = send.kept[1]
-        tables.insert(connection, rows)
+        tables.insert(connection, known.seq + 1, now, values)
         if marks:
             outbox.mark(connection, marks)
         known.seq = seq

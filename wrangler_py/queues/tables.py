@@ -7,6 +7,7 @@ share one commit. Times are epoch milliseconds, settings are seconds.
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -34,10 +35,6 @@ _CREATE_QUEUE = """
     INSERT INTO queue (name, uuid, created_ms, modified_ms, delivery_delay, message_retention_period)
     VALUES (?, ?, ?, ?, ?, ?)
 """
-_APPEND = """
-    INSERT INTO message (seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, source, delay_seconds, body)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?)
-"""
 _CLAIM = """
     UPDATE message SET owner = ?, attempts = attempts + 1
     WHERE seq IN (
@@ -54,6 +51,7 @@ _FIRST_WAITING = """
     SELECT visible_ms FROM message WHERE queue_id = ? AND owner = 0 ORDER BY visible_ms, seq LIMIT ?
 """
 _DELETE = "DELETE FROM message WHERE seq = ? AND owner = ?"
+_DELETE_RANGE = "DELETE FROM message WHERE seq BETWEEN ? AND ? AND owner = ?"
 _RETRY = "UPDATE message SET owner = 0, visible_ms = ? WHERE seq = ? AND owner = ?"
 _RELEASE = "UPDATE message SET owner = 0 WHERE seq = ? AND owner = ?"
 _UNCLAIM = "UPDATE message SET owner = 0, attempts = attempts - 1 WHERE seq = ? AND owner = ?"
@@ -173,42 +171,60 @@ def ensure_queue(
     return created, True
 
 
+#: How many messages a statement stores: each one costs as much as two messages, whatever it stores.
+_AT_ONCE = (50, 10, 1)
+#: What a message binds of its own (`values`).
+_OWN = 7
+
+
+@functools.cache
+def _append(count: int) -> str:
+    """Stores `count` messages: ?1 is the first one's number, ?2 the time, and what is each one's own comes after."""
+    firsts = range(3, 3 + count * _OWN, _OWN)
+    rows = [
+        f"(?1 + {number}, ?{at}, ?{at + 1}, ?{at + 2}, ?2, ?2, ?{at + 3}, ?{at + 4}, nullif(?{at + 5}, -1), ?{at + 6})"
+        for number, at in enumerate(firsts)
+    ]
+    columns = "seq, queue_id, id, content_type, created_ms, entered_ms, visible_ms, source, delay_seconds, body"
+    return f"INSERT INTO message ({columns}) VALUES {', '.join(rows)}"
+
+
 def append(connection: sqlite3.Connection, queue_id: int, now_ms: int, messages: Sequence[NewMessage]) -> None:
     """Store messages at the end of a queue."""
     last, counted = backlog.last_seq(connection)
-    insert(connection, rows(last + 1, queue_id, now_ms, messages))
+    insert(connection, last + 1, now_ms, values(queue_id, messages))
     if last + len(messages) - counted > backlog.UNCOUNTED:
         backlog.count_up(connection)
 
 
-def rows(first_seq: int, queue_id: int, now_ms: int, messages: Iterable[NewMessage]) -> list[tuple[Any, ...]]:
-    """Messages as `insert` takes them; `first_seq` is the next number (backlog.py)."""
+def values(queue_id: int, messages: Iterable[NewMessage]) -> list[Any]:
+    """Messages as `insert` takes them, one after the other."""
     kinds, sources = _CONTENT_TYPE_NUMBER, _SOURCE_NUMBER
     # bytearray, and -1 for None: sqlite3 binds these as they are, while it looks for an adapter of each bytes and None,
     # which takes a third of the whole insert.
-    return [
-        (
-            seq,
+    found: list[Any] = []
+    for message_id, kind, body, visible_ms, source, delay_seconds in messages:
+        found += (
             queue_id,
             bytearray(message_id),
             kinds[kind],
-            now_ms,
-            now_ms,
             visible_ms,
             sources[source],
             -1 if delay_seconds is None else delay_seconds,
             bytearray(body),
         )
-        for seq, (message_id, kind, body, visible_ms, source, delay_seconds) in enumerate(messages, first_seq)
-    ]
+    return found
 
 
-def insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Store messages. Whoever calls this counts them up in time (backlog.py)."""
-    if len(rows) == 1:
-        connection.execute(_APPEND, rows[0])
-    else:
-        connection.executemany(_APPEND, rows)
+def insert(connection: sqlite3.Connection, first_seq: int, now_ms: int, values: list[Any]) -> None:
+    """Store messages that came at `now_ms`; `first_seq` is the next number. Whoever calls this counts them up in time
+    (backlog.py)."""
+    at = 0
+    for count in _AT_ONCE:
+        while len(values) - at >= count * _OWN:
+            these = values[at : at + count * _OWN]
+            connection.execute(_append(count), (first_seq + at // _OWN, now_ms, *these))
+            at += count * _OWN
 
 
 def claim(connection: sqlite3.Connection, queue_id: int, owner: int, now_ms: int, limit: int) -> tuple[Message, ...]:
@@ -252,7 +268,12 @@ def delete(connection: sqlite3.Connection, queue_id: int, owner: int, messages: 
     """Remove messages that `owner` holds: acknowledged or dropped."""
     gone = list(messages)
     backlog.count_up(connection)
-    deleted = connection.executemany(_DELETE, [(m.seq, owner) for m in gone]).rowcount
+    seqs = [message.seq for message in gone]
+    first, last = min(seqs, default=0), max(seqs, default=-1)
+    if last - first + 1 == len(seqs):  # a batch of what was sent in a row: one statement
+        deleted = connection.execute(_DELETE_RANGE, (first, last, owner)).rowcount
+    else:
+        deleted = connection.executemany(_DELETE, [(seq, owner) for seq in seqs]).rowcount
     if deleted == len(gone):
         backlog.add(connection, queue_id, -len(gone), -sum(len(m.body) for m in gone))
     else:  # a lease was lost to another hand, which counted its own share
