@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 from pathlib import Path
 
@@ -140,6 +141,14 @@ def test_sends_go_on_while_the_server_stands_still_and_survive_kill_9_of_both(pr
     sent = numbers(project.folder, "sent")
     stored = sqlite3.connect(project.state / "wpy.sqlite").execute("SELECT max(seq) FROM message").fetchone()[0] or 0
     assert stored < len(sent), "everything was stored already: this proves nothing"
+
+    # A command sees what no session has stored yet, because it stores it.
+    handled = len(set(numbers(project.folder, "handled")))
+    asked = [*server.command[:3], "queues", "describe", "jobs", "--json"]
+    backlog = json.loads(subprocess.run(asked, cwd=project.folder, capture_output=True).stdout)["backlog"]
+    unsettled = backlog["backlog_count"] - (len(sent) - handled)
+    assert 0 <= unsettled <= backlog["in_flight"] + 1, backlog
+    assert outboxes(project) == []
 
     server = project.start("--no-reload")
     each_came_once(project.folder, sent)

@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, plural, printable, result, result_json
 from wrangler_py.cli.queues_access import check_exists, names_in_config
 from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, NameArgument, WpyJsonOption
 from wrangler_py.cli.queues_show import show_queue
-from wrangler_py.cli.state import Project, find_project, reading
+from wrangler_py.cli.state import Project, reading
 from wrangler_py.queues import tables
 from wrangler_py.queues.admin import QueueAdmin
 from wrangler_py.queues.purge import Purges
@@ -42,7 +43,7 @@ def update(
     --json` prints.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         check_exists(project, name)
         given = given_settings(delivery_delay_secs, message_retention_period_secs)
         _change(project, name, given, f"Updating queue {name}.", f"Updated queue {name}.", as_json=json)
@@ -60,7 +61,7 @@ def pause_delivery(
     What is in flight goes on. --json prints what `wpy queues describe --json` prints.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         what = f"message delivery for queue {name}."
         _change(project, name, {"delivery_paused": True}, f"Pausing {what}", f"Paused {what}", as_json=json)
 
@@ -74,7 +75,7 @@ def resume_delivery(
 ) -> None:
     """Deliver a paused queue again. --json prints what `wpy queues describe --json` prints."""
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         what = f"message delivery for queue {name}."
         _change(project, name, {"delivery_paused": False}, f"Resuming {what}", f"Resumed {what}", as_json=json)
 
@@ -92,7 +93,7 @@ def delete(
     queue_name, queue_id and messages_deleted.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         check_exists(project, name)
         with reading(project.folder) as store:
             if store is None or tables.find_queue(store, name) is None:
@@ -126,7 +127,7 @@ def purge(
     --json prints queue_name and messages_deleted.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         if not force:
             _confirm(name)
         with changing(project, name) as queues:

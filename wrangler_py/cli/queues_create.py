@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, printable, result
 from wrangler_py.cli.queues_access import session_clock
 from wrangler_py.cli.queues_change import given_settings
 from wrangler_py.cli.queues_options import JsonOption
 from wrangler_py.cli.queues_show import show_queue
-from wrangler_py.cli.state import Project, find_project, writing
+from wrangler_py.cli.state import Project, writing
 from wrangler_py.queues import limits, tables
 
 
@@ -38,7 +39,7 @@ def create(
         settings = given_settings(delivery_delay_secs, message_retention_period_secs)
         if not re.fullmatch(limits.QUEUE_NAME_PATTERN, name):
             raise CommandError(str(limits.queue_name_invalid(printable(name))))
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         if not json:
             result(f"🌀 Creating queue '{name}'")
         with writing(project.folder) as store:

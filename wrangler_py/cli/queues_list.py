@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_inventory import Inventory, rfc3339, take_inventory
 from wrangler_py.cli.queues_options import JsonOption
-from wrangler_py.cli.state import find_project, reading
+from wrangler_py.cli.state import reading
 
 #: What stands in place of a record's fields while the queue exists in the config only.
 _NOT_YET = "-"
@@ -35,7 +36,7 @@ def list_queues(
     of what `wpy queues describe --json` prints for one queue.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         with reading(project.folder) as store:
             inventory = take_inventory(store, project.workers)
             objects: list[dict[str, Any]] = []

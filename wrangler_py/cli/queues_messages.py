@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
@@ -26,7 +27,7 @@ from wrangler_py.cli.queues_access import known_names, names_in_config, session_
 from wrangler_py.cli.queues_bodies import as_text, as_value
 from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, WpyJsonOption
-from wrangler_py.cli.state import find_project, reading
+from wrangler_py.cli.state import reading
 from wrangler_py.queues import browse, consumers, limits, tables
 from wrangler_py.queues.browse import StoredMessage
 from wrangler_py.queues.hasten import hasten, hasten_all
@@ -64,7 +65,7 @@ def peek(
     """
     with errors_told():
         wanted = [message_id(given) for given in ids or ()]
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         with reading(project.folder) as store:
             record = tables.find_queue(store, queue) if store is not None else None
             if record is None and queue not in names_in_config(project):
@@ -111,7 +112,7 @@ def retry(
         raise typer.BadParameter("give the IDs of messages, or --all" if not ids else "give IDs or --all, not both")
     with errors_told():
         wanted = [message_id(given) for given in ids or ()]
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         with changing(project, queue) as queues:
             record, now_ms = queues.record(queue), queues.clock.now_ms()
             if everything:
@@ -165,7 +166,7 @@ def pull(
     metadata, lease_id; bodies of json and bytes in base64), metadata.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         _check_pull(batch_size, visibility_timeout_secs)
         with changing(project, queue) as queues:
             record = queues.record(queue)
@@ -224,7 +225,7 @@ def ack(
     if not leases and not retries:
         raise typer.BadParameter("give LEASE_IDs, or --retry")
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         with changing(project, queue) as queues:
             pulls = Pulls(queues.store, queues.clock, queues.events, queues.broker)
             again = [(lease, delay) for lease in retries or ()]

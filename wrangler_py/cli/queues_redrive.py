@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
@@ -31,7 +32,7 @@ from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_inventory import take_inventory
 from wrangler_py.cli.queues_messages import message_id
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode, name_argument
-from wrangler_py.cli.state import Project, find_project, reading
+from wrangler_py.cli.state import Project, reading
 from wrangler_py.queues import tables
 from wrangler_py.queues.message import Message
 from wrangler_py.queues.redrive import Plan, plan, send_back
@@ -95,7 +96,7 @@ def redrive(
         raise typer.BadParameter("--all goes with neither --id nor --filter")
     with errors_told():
         wanted = [message_id(given) for given in ids] if ids else None
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         if to == dead_letter_queue:
             raise CommandError(f'"{printable(to)}" is the queue that they are in.')
         check_exists(project, dead_letter_queue, *([to] if to else []))

@@ -13,6 +13,7 @@ import typer
 from msgspec import Struct, field
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     INTERRUPTED,
@@ -31,7 +32,7 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_bodies import CONTENT_TYPES, BadBody, encode
 from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_options import QueueArgument, WpyJsonOption
-from wrangler_py.cli.state import Project, find_project
+from wrangler_py.cli.state import Project
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
@@ -103,7 +104,7 @@ def send(
     kind = _content_type(content_type)
     _check_usage(body, file, jsonl, count)
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = find_queues(config, env, persist_to)
         with changing(project, queue) as queues:
             queues.record(queue)
             check_limits([], delay, batch=batch)

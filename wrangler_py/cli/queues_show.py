@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wrangler_py.cli import queues_texts as texts
+from wrangler_py.cli.kept_sends import find_queues
 from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
@@ -28,7 +29,7 @@ from wrangler_py.cli.queues_inventory import (
     take_inventory,
 )
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
-from wrangler_py.cli.state import Project, find_project, reading
+from wrangler_py.cli.state import Project, reading
 from wrangler_py.dev import advice
 from wrangler_py.dev.advice import Advice
 from wrangler_py.queues import history
@@ -58,7 +59,7 @@ def describe(
     each producer and consumer that a `wpy dev` runs, and advice (kind, text): what is probably not meant.
     """
     with errors_told():
-        show_queue(name, find_project(config, env, persist_to), as_json=json)
+        show_queue(name, find_queues(config, env, persist_to), as_json=json)
 
 
 def show_queue(name: str, project: Project, *, as_json: bool) -> None:

@@ -148,6 +148,11 @@ def living_sessions(store: Store) -> list[SessionInfo]:
     return [SessionInfo(*row) for row in store.query(_ALL) if _alive(folder, row[0])]
 
 
+def is_alive(state_folder: Path, session_id: int) -> bool:
+    """Whether the process of a session is alive."""
+    return _alive(state_folder / "sessions", session_id)
+
+
 def attachments(store: Store) -> list[Attachment]:
     """What the living sessions' workers are attached to."""
     living = {session.id for session in living_sessions(store)}
