@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -42,20 +43,31 @@ def idle_cpu(subject: Subject) -> dict[str, Value]:
 
 
 def disk(subject: Subject) -> dict[str, Value]:
-    """The database after a clean end, with messages that wait; and after they were delivered."""
-    project = subject.project()
+    """The state folder after a clean end, the record in it: with messages that wait because their queue is paused, with
+    messages that wait because they are delayed (an entry in one index more), and after these were delivered."""
     count = 1_000 if subject.quick else 20_000
-    with subject.own_session(project) as session:
+    paused, delayed = subject.project(), subject.project()
+    for project in (paused, delayed):
+        with subject.own_session(project) as session:
+            session.interrupt()
+    command = [*subject.side.command, "queues", "pause-delivery", "now"]
+    environment = subject.side.run_environment(subject.home)
+    subprocess.run(command, cwd=paused, env=environment, check=True, capture_output=True, timeout=60)
+    empty = _size(paused)
+    with subject.own_session(paused) as session:
+        session.http.get(f"/batches?queue=NOW&run={next_run()}&n={count}")
         session.interrupt()
-    empty = _size(project)
-    with subject.own_session(project) as session:
+    waiting = (_size(paused) - empty) / count
+
+    empty = _size(delayed)
+    with subject.own_session(delayed) as session:
         run = next_run()
         # A delay that outlasts the sending and the end of the session.
         session.http.get(f"/batches?queue=NOW&run={run}&n={count}&delay=8")
         sent = time.perf_counter()
         session.interrupt()
-    full = _size(project)
-    with subject.own_session(project) as session:
+    full = _size(delayed)
+    with subject.own_session(delayed) as session:
         session.wait_for(run, count, timeout=60)
         waited = time.perf_counter() - sent
         if waited < 7:
@@ -63,9 +75,10 @@ def disk(subject: Subject) -> dict[str, Value]:
         session.interrupt()
     body = len('{"run":1,"i":10000,"sent":1700000000000.123,"keep":false,"pad":""}') + 130
     return {
-        "disk": (full - empty) / count / body,
-        "disk_bytes": (full - empty) / count,
-        "disk_drained": (_size(project) - empty) / (full - empty),
+        "disk": waiting / body,
+        "disk_bytes": waiting,
+        "disk_delayed": (full - empty) / count / body,
+        "disk_drained": (_size(delayed) - empty) / (full - empty),
     }
 
 
@@ -96,6 +109,7 @@ GROUPS = (
         (
             Line("disk", "disk per waiting message / its body", "x", "at most", 1.6),
             Line("disk_bytes", "  bytes", "B"),
+            Line("disk_delayed", "  when it waits because of a delay", "x"),
             Line("disk_drained", "  part of it still taken after the drain", "x"),
         ),
         disk,
