@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,10 +20,13 @@ _PAIRS = 4
 #: The busy queue on which a page is open: messages per second, and for how long (seconds).
 _PACE = 5_000
 _PACED_S = 6.0
-#: How often the page asks at most (seconds), and how many times as long as the last answer took it waits: GAP_MS and COST of
+#: How often the page asks at most (seconds), and how many times as long as the last answer cost it waits: GAP_MS and COST of
 #: wrangler_py/dashboard/live.js.
 _PAGE_GAP_S = 0.4
-_PAGE_COST = 10
+_PAGE_COST = 20
+#: What the page's list of messages asks for, beside what stands in its strip.
+_PAGE_CALLS = ("overview", "messages?limit=100&order=newest")
+_API = "/cdn-cgi/wpy/api"
 
 
 def record(subject: Subject) -> dict[str, Value]:
@@ -52,11 +57,12 @@ def record(subject: Subject) -> dict[str, Value]:
         _paced(with_record, 1.0)
         cpu, waits = [], []
         for _ in range(pairs):
+            _caught_up(with_record)
             alone = _paced(with_record, seconds)
-            time.sleep(1.0)  # what was put aside is made sense of
+            _caught_up(with_record)
             with _page(with_record.port):
                 _load(with_record, "batches", 100)  # the page is there, and has asked
-                time.sleep(1.0)
+                _caught_up(with_record)
                 watched = _paced(with_record, seconds)
             cpu.append(watched[0] / alone[0])
             waits.append(watched[1] / alone[1])
@@ -66,7 +72,9 @@ def record(subject: Subject) -> dict[str, Value]:
 
 def _watched(session: Session, count: int) -> float:
     """The rate of sendBatch(100) while a dashboard is open, to that without one."""
+    _caught_up(session)
     alone, _ = _load(session, "batches", count)
+    _caught_up(session)
     with _page(session.port):
         watched, _ = _load(session, "batches", count)
     return watched / alone
@@ -89,42 +97,65 @@ def _paced(session: Session, seconds: float) -> tuple[float, float]:
     return (session.cpu_seconds() - cpu) / sent, median(took)
 
 
+def _caught_up(session: Session) -> None:
+    """Wait until what was put aside has been made sense of: whoever measures next shall not pay for it."""
+    while session.http.json(f"{_API}/overview")["record"]["behind"]:
+        time.sleep(0.2)
+    time.sleep(1.0)  # the record is cut to size
+
+
 @contextmanager
 def _page(port: int) -> Iterator[None]:
     """While an open page looks."""
-    stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(port, stop), daemon=True)
-    watcher.start()
+    page = _Page(port)
+    threads = [threading.Thread(target=work, daemon=True) for work in (page.listen, page.ask)]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
-        stop.set()
-        watcher.join(10)
+        page.close()
+        for thread in threads:
+            thread.join(10)
 
 
-def _watch(port: int, stop: threading.Event) -> None:
-    """What an open page does: it follows the stream; when that tells of a change, it asks for the overview and the newest
-    messages, as often as the page does."""
-    api = "/cdn-cgi/wpy/api"
-    stream, calls = HTTPConnection("127.0.0.1", port, timeout=2), HTTPConnection("127.0.0.1", port, timeout=30)
-    earliest = dict.fromkeys(("overview", "messages?limit=50"), 0.0)
-    try:
-        stream.request("GET", f"{api}/events", headers={"Accept": "text/event-stream"})
-        lines = stream.getresponse()
-        while not stop.is_set():
-            if lines.readline().startswith(b"event: change"):
-                for path, moment in earliest.items():
-                    at = time.perf_counter()
-                    if at >= moment:
-                        calls.request("GET", f"{api}/{path}")
-                        calls.getresponse().read()
-                        now = time.perf_counter()
-                        earliest[path] = now + max(_PAGE_GAP_S, _PAGE_COST * (now - at))
-    except TimeoutError:
-        pass  # nothing changes any more
-    finally:
-        stream.close()
-        calls.close()
+class _Page:
+    """What an open page does: it follows the stream; when that tells of a change, it asks again for what it shows, as soon as it
+    may: `keep` of wrangler_py/dashboard/live.js."""
+
+    def __init__(self, port: int) -> None:
+        self._closed = threading.Event()
+        self._stream, self._calls = (HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(2))
+        self._pace_s = 0.0
+        self._wanted = dict.fromkeys(_PAGE_CALLS, True)
+
+    def listen(self) -> None:
+        """Follow the stream."""
+        self._stream.request("GET", f"{_API}/events", headers={"Accept": "text/event-stream"})
+        lines = self._stream.getresponse()
+        while line := lines.readline():
+            if line.startswith(b"event: change"):
+                self._pace_s = json.loads(lines.readline().removeprefix(b"data: "))["paceMs"] / 1000
+                self._wanted.update(dict.fromkeys(_PAGE_CALLS, True))
+
+    def ask(self) -> None:
+        """Ask for what has changed."""
+        earliest = dict.fromkeys(_PAGE_CALLS, 0.0)
+        while not self._closed.wait(0.01):
+            for path, moment in earliest.items():
+                if self._wanted[path] and time.perf_counter() >= moment:
+                    self._wanted[path] = False
+                    self._calls.request("GET", f"{_API}/{path}")
+                    answer = self._calls.getresponse()
+                    answer.read()
+                    cost_s = float((answer.getheader("server-timing") or "").removeprefix("work;dur=")) / 1000
+                    earliest[path] = time.perf_counter() + max(_PAGE_GAP_S, self._pace_s, _PAGE_COST * cost_s)
+
+    def close(self) -> None:
+        """Go away."""
+        self._closed.set()
+        if self._stream.sock is not None:
+            self._stream.sock.shutdown(socket.SHUT_RDWR)  # who listens reads the end
 
 
 def _load(session: Session, how: str, count: int) -> tuple[float, float]:

@@ -17,6 +17,9 @@ export class ApiError extends Error {
   }
 }
 
+/** What the answers to the calls with a signal cost the session so far (ms). @type {WeakMap<AbortSignal, number>} */
+export const spent = new WeakMap();
+
 /** @param {string} path @param {RequestInit} [options] */
 async function call(path, options) {
   let response;
@@ -26,6 +29,8 @@ async function call(path, options) {
     if (/** @type {Error} */ (error).name === "AbortError") throw error;
     throw new ApiError("The session cannot be reached. Is `wpy dev` still running?", 0);
   }
+  const work = /^work;dur=([\d.]+)$/.exec(response.headers.get("server-timing") ?? "");
+  if (work && options?.signal) spent.set(options.signal, (spent.get(options.signal) ?? 0) + Number(work[1]));
   const text = await response.text();
   let value = null;
   try {

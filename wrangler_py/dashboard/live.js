@@ -2,14 +2,15 @@
  * What is going on in the session, kept fresh: the link to it (server-sent events), its clock, the overview, and queries
  * that are asked again when something has happened that concerns them.
  *
- * A busy session changes thousands of times a second; a query waits at least `GAP_MS` between two askings, and ten times
- * as long as the last answer took, so that the page costs the session little however large the answer is.
+ * A busy session changes thousands of times a second; a query waits at least `GAP_MS` between two askings, or as long as the
+ * session asks for (`paceMs` of its frames), and twenty times as long as it worked on the last answer, so that the page
+ * costs the session little however large the answer is.
  */
-import { EVENTS, get, renewToken } from "./api.js";
+import { EVENTS, get, renewToken, spent } from "./api.js";
 import { cell, useEffect, useRef, useState } from "./ui.js";
 
 const GAP_MS = 400;
-const COST = 10;
+const COST = 20;
 const BACK_MS = [500, 1000, 2000, 3000];
 
 /** "live", "connecting", "gone" (the session does not answer) or "paused" (by the person, or the tab is hidden). */
@@ -33,7 +34,8 @@ export function now() {
 /** @param {any} told */
 const tellClock = (told) => clock.set({ ...told, at: performance.now() });
 
-/** @typedef {{seq: number, queues?: string[], kinds?: Record<string, number>, counts?: any, events?: any[], skipped?: number}} Frame */
+/** @typedef {{seq: number, queues?: string[], kinds?: Record<string, number>, counts?: any, events?: any[], skipped?: number, paceMs?: number}} Frame */
+let paceMs = 0;
 /** @type {Set<(frame: Frame) => void>} */
 const listeners = new Set();
 
@@ -74,6 +76,7 @@ function open() {
   };
   source.addEventListener("change", (event) => {
     const frame = /** @type {Frame} */ (JSON.parse(/** @type {MessageEvent} */ (event).data));
+    paceMs = frame.paceMs ?? 0;
     const known = overview.get();
     if (known && frame.counts) overview.set({ ...known, counts: frame.counts });
     for (const listener of [...listeners]) listener(frame);
@@ -151,7 +154,7 @@ export function keep(load, told, freshness, failed = () => {}) {
     }
     running = true;
     wanted = false;
-    const began = performance.now();
+    spent.delete(abort.signal);
     try {
       const answer = await load(abort.signal);
       if (!ended) told(answer);
@@ -159,7 +162,7 @@ export function keep(load, told, freshness, failed = () => {}) {
       if (!ended) failed(/** @type {Error} */ (error));
     }
     running = false;
-    earliest = performance.now() + Math.max(GAP_MS, COST * (performance.now() - began));
+    earliest = performance.now() + Math.max(GAP_MS, paceMs, COST * (spent.get(abort.signal) ?? 0));
     if (wanted) soon();
   };
   const soon = () => {

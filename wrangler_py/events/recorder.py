@@ -3,8 +3,9 @@
 What it costs the loop is an append to a list, and what it costs beyond that is the thread: whenever it runs Python, the loop
 waits for the interpreter's lock. So the thread is woken seldom. What comes singly is written within `_GATHER_S`. In a burst
 events are only gathered; they are handed over together when it stops, twice a second while it goes on, or every `_TICK_S`
-while somebody looks (a stream of changes, or a command that touches the file look.py tells of), and put aside as they are
-(packs.py). That much is lost by `kill -9`. They are made sense of when it has been quiet, or when somebody reads.
+while somebody looks (a stream of changes until it has become a flood, or a command that touches the file look.py tells of), and
+put aside as they are (packs.py). That much is lost by `kill -9`. They are made sense of when it has been quiet, or when
+somebody reads.
 
 The record is there to be looked at, so nothing that befalls it may stand in the way of the session: when it cannot be
 written (a full disk) the events are dropped and counted, and it is tried again; when its file is damaged it is set aside.
@@ -52,7 +53,7 @@ _JOINED_MS = 100
 #: A burst that lasts longer (seconds) is a flood: at most this share of the time is then spent on making sense of events, also
 #: when somebody reads; what he is shown is older, and `RecordState.behind` says so.
 _FLOOD_S = 0.3
-_SENSE_SHARE = 0.02
+_SENSE_SHARE = 0.01
 #: How long it must have been quiet before what was put aside is made sense of, if nobody reads (seconds).
 _QUIET_S = 0.3
 #: Events that wait for the writer at most; later ones are lost, and counted.
@@ -138,10 +139,12 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listeners: list[Callable[[Written], None]] = []
+        self._placed_listeners: list[Callable[[], None]] = []
         self._connection: sqlite3.Connection | None = None
         self._digest: Digest | None = None
         self._writes = 0
         self._unpruned = 0  # bytes of bodies written since the record was cut to size
+        self._prune_later = False  # rows are to be counted and cut when it is quiet
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # In the event loop --------------------------------------------------------------------------------------------
@@ -153,21 +156,25 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="wpy-record", daemon=True)
         self._thread.start()
 
-    def on_written(self, listener: Callable[[Written], None]) -> Callable[[], None]:
-        """Tell `listener`, in the event loop, of events that were written. Returns the function that ends it."""
+    def on_written(self, listener: Callable[[Written], None], placed: Callable[[], None]) -> Callable[[], None]:
+        """Tell `listener`, in the event loop, of events that were written, and `placed` when all that had been put aside is in
+        its place. Returns the function that ends it."""
         self._listeners.append(listener)
+        self._placed_listeners.append(placed)
 
         def leave() -> None:
             with contextlib.suppress(ValueError):
                 self._listeners.remove(listener)
+                self._placed_listeners.remove(placed)
 
         return leave
 
     async def caught_up(self) -> None:
-        """Wait until everything that happened so far is written and in its place; in a flood, until it is written."""
+        """Wait until everything that happened so far is written and in its place; in a flood, for what was handed over."""
         if self._thread is None or not self._thread.is_alive():
             return
-        self._hand_over()
+        if not self.flooded():
+            self._hand_over()
         assert self._loop is not None
         done = self._loop.create_future()
         self._inbox.put(done)
@@ -212,12 +219,14 @@ class Recorder:
         self._count()
         came, messages = self._came, self._messages
         self._came = self._messages = 0
+        burst = came > _MANY or messages > _MANY_MESSAGES
+        if burst:
+            self._burst_since = self._burst_since or now
+            self._burst_until = now + _QUIET_S
         if self._writing:  # the writer is busy, and takes more at once when it is done
             self._plan()
             return
-        if came > _MANY or messages > _MANY_MESSAGES:
-            self._burst_since = self._burst_since or now
-            self._burst_until = now + _QUIET_S
+        if burst:
             gathered = now - self._since >= _GATHER_MOST_S or self._bytes > _GATHER_BYTES
             if not gathered and len(self._pending) < _GATHER_MOST and not self._watched(now):
                 self._plan()
@@ -239,12 +248,14 @@ class Recorder:
     def _watched(self, now: float) -> bool:
         if self._look.again():
             self._looked_until = now + _LOOKED_S
-        return bool(self._listeners) or now < self._looked_until
+        return (bool(self._listeners) and not self.flooded()) or now < self._looked_until
 
-    def _flood(self) -> bool:
+    def flooded(self) -> bool:
+        """Whether more comes, and has for a while, than is made sense of at once."""
         assert self._loop is not None
         now = self._loop.time()
-        return now < self._burst_until and now - self._burst_since > _FLOOD_S
+        goes_on = now < self._burst_until or bool(self._pending)  # the loop may be late
+        return self._burst_since > 0 and now - self._burst_since > _FLOOD_S and goes_on
 
     def _hand_over(self) -> None:
         if self._pending:
@@ -263,6 +274,10 @@ class Recorder:
         if written is not None:
             for listener in list(self._listeners):
                 listener(written)
+
+    def _placed(self, _: None) -> None:
+        for listener in list(self._placed_listeners):
+            listener()
 
     # In the writer's thread ---------------------------------------------------------------------------------------
 
@@ -292,6 +307,10 @@ class Recorder:
             self._unpack(1)
             return _STAND_BACK_S + _REST * (time.monotonic() - began)
         try:
+            if self._connection is not None and self._prune_later:
+                self._prune_later = False
+                self._prune(self._connection)
+                return 0.0
             if self._connection is not None and tables.give_back(self._connection, _PAGES_AT_ONCE):
                 return 0.0
         except sqlite3.Error as error:
@@ -299,7 +318,7 @@ class Recorder:
         return None
 
     def _make_sense(self) -> None:
-        if not self._flood():
+        if not self.flooded():
             self._unpack(None)
             return
         began = time.monotonic()
@@ -311,7 +330,7 @@ class Recorder:
     def _write(self, entries: list[Event]) -> Written | None:
         try:
             connection = self._connect()
-            if self.state.behind or _many(entries) or self._flood():
+            if self.state.behind or _many(entries) or self.flooded():
                 return self._commit(connection, *self._pack(entries))
             return self._commit(connection, plain(entries))
         except (sqlite3.Error, tables.Unusable) as error:
@@ -353,8 +372,8 @@ class Recorder:
             )
             if self._writes % _PRUNE_EVERY == 0 or self._unpruned > self.limits.max_bytes // 20:
                 self._unpruned = 0
-                limits = self.limits
-                tables.prune(connection, events=limits.events, messages=limits.messages, max_bytes=limits.max_bytes)
+                self._prune(connection, rows=made is None)
+                self._prune_later = made is not None
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -363,6 +382,10 @@ class Recorder:
         self.state.error = None
         return Written(first, events)
 
+    def _prune(self, connection: sqlite3.Connection, *, rows: bool = True) -> None:
+        limits = self.limits
+        tables.prune(connection, events=limits.events, messages=limits.messages, max_bytes=limits.max_bytes, rows=rows)
+
     def _unpack(self, count: int | None) -> None:
         """Put up to `count` packs (None: all) in their places."""
         try:
@@ -370,9 +393,14 @@ class Recorder:
             while count is None or count > 0:
                 assert self._digest is not None
                 if not packs.unpack_one(connection, self._digest):
-                    self.state.behind = False
+                    if self.state.behind:
+                        self.state.behind = False
+                        self._tell(self._placed, None)
                     return
-                count = None if count is None else count - 1
+                if count is not None:
+                    count -= 1
+                elif self.flooded():  # it began meanwhile
+                    return
         except (sqlite3.Error, tables.Unusable, ValueError, EOFError, TypeError) as error:
             self._failed(error, 0)
 

@@ -188,9 +188,9 @@ def apply(connection: sqlite3.Connection, rows: Rows, first_seq: int) -> None:
     _insert(connection, _INSERT_EVENT, [(seq, *row) for seq, row in enumerate(rows.events, first_seq)])
 
 
-def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_bytes: int) -> None:
+def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_bytes: int, rows: bool = True) -> None:
     """Forget the oldest, so that at most so many events and messages (and as many runs) are kept; and a tenth of all, or more,
-    when they take more than `max_bytes`."""
+    when they take more than `max_bytes`. `rows` false: what is in its place is not counted, only its bytes are."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
@@ -198,6 +198,8 @@ def prune(connection: sqlite3.Connection, *, events: int, messages: int, max_byt
     if used > max_bytes // 2 or connection.execute("SELECT sum(messages) FROM pack").fetchone()[0]:
         used -= _prune_packs(connection, events, messages, max_bytes)
     share = 0.0 if used <= max_bytes else max(0.1, 1 - max_bytes / used)
+    if not rows and not share:
+        return
     for table, key, keep in (("event", "seq", events), ("item", "n", messages), ("run", "n", messages)):
         low, high = connection.execute(f"SELECT min({key}), max({key}) FROM {table}").fetchone()
         if low is None:

@@ -129,8 +129,9 @@ class DashboardDoor:
             if refused is not None:
                 await _respond(send, *refused)
                 return True
-        status, answer = await app.answer(route, parts, scope["query_string"], body)
-        await _respond(send, status, json.dumps(answer, ensure_ascii=False))
+        status, answer, work_s = await app.answer(route, parts, scope["query_string"], body)
+        timing = (b"server-timing", b"work;dur=%.1f" % (work_s * 1000))
+        await _respond(send, status, json.dumps(answer, ensure_ascii=False), headers=(timing,))
         return True
 
     async def _move(self, app: App, path: str, control: Any, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,16 +8,19 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from wrangler_py.queues import search
 from wrangler_py.server.dashboard_api.session_view import SessionView
 
 T = TypeVar("T")
+#: How long the answer that this task makes has waited for the record (seconds); it is no work.
+waited_s: ContextVar[float] = ContextVar("waited_s", default=0.0)
 
 #: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it.
 _COUNT_EVERY_S = 0.2
-_COUNT_SHARE = 0.05
+_COUNT_SHARE = 0.01
 #: A count that takes less (seconds) is made anew each time.
 _QUICK_S = 0.005
 #: Of so many searches the total is remembered.
@@ -34,6 +37,8 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="wpy-reader")
         self._connection: sqlite3.Connection | None = None
         self._record_there = False
+        #: Whether somebody was answered while the record was behind.
+        self.was_behind = False
         self._counts: dict[str, dict[str, int]] = {}
         self._counts_share = 0.0
         self._counts_until = 0.0
@@ -46,9 +51,12 @@ class Reader:
         Raises what the question raises."""
         recorder = self._session.recorder
         if fresh and recorder is not None:
+            began = time.perf_counter()
             with contextlib.suppress(TimeoutError):  # then the answer is a little old, and `record.behind` says so
                 async with asyncio.timeout(_PATIENCE_S):
                     await recorder.caught_up()
+            waited_s.set(waited_s.get() + time.perf_counter() - began)
+            self.was_behind = self.was_behind or recorder.state.behind
 
         def work() -> T:
             connection = self._connect()

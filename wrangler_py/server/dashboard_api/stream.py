@@ -22,8 +22,11 @@ _EVERY_S = 0.25
 _SOON_S = 0.02
 #: A stream without news says that it lives this often (seconds).
 _ALIVE_S = 15.0
-#: Events that one frame carries at most.
+#: How long a page is asked to wait between two readings of the same while messages pour in (ms): a frame's `paceMs`.
+_FLOOD_PACE_MS = 1000
+#: Events that one frame carries at most, and in a flood.
 _MOST_EVENTS = 50
+_MOST_IN_FLOOD = 20
 #: A client that reads slower than this many frames is let go; it comes back with Last-Event-ID.
 _MOST_FRAMES = 100
 _CLOCK_EVENTS = ("clock.frozen", "clock.moved", "clock.resumed", "clock.jumped")
@@ -40,6 +43,9 @@ class Stream:
         self._kinds: Counter[str] = Counter()
         self._queues: set[str] = set()
         self._seq = 0
+        #: What clients were told of while the record was behind, so that what they read then may lack it.
+        self._unread: tuple[Counter[str], set[str]] = Counter(), set()
+        self._again = False  # it is told again: they may read now
         self._clock: dict[str, Any] = {}
         self._leave: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -93,7 +99,7 @@ class Stream:
     def _listen(self) -> None:
         recorder = self._session.recorder
         if recorder is not None:
-            self._leave.append(recorder.on_written(self._written))
+            self._leave.append(recorder.on_written(self._written, self._placed))
         self._leave.append(self._session.events.subscribe(self._seen, _CLOCK_EVENTS))
 
     def _listen_no_more(self) -> None:
@@ -117,6 +123,12 @@ class Stream:
         del self._events[:-_MOST_EVENTS]
         self._plan()
 
+    def _placed(self) -> None:
+        if self._reader.was_behind:
+            self._reader.was_behind = False
+            self._again = True
+            self._plan()
+
     def _plan(self) -> None:
         if self._timer is None and self._task is None and not self._closed:
             loop = asyncio.get_running_loop()
@@ -132,16 +144,27 @@ class Stream:
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._session.events.emit("record.failed", error=f"the stream of changes: {task.exception()}")
-        if self._kinds:
+        if self._kinds or self._again:
             self._plan()
 
     async def _send(self) -> None:
         kinds, events, queues, seq = self._kinds, self._events, self._queues, self._seq
         self._kinds, self._events, self._queues = Counter(), [], set()
+        recorder = self._session.recorder
+        if recorder is not None and recorder.flooded():
+            events = events[-_MOST_IN_FLOOD:]
+        skipped = max(0, sum(kinds.values()) - len(events))
+        behind = recorder is not None and (recorder.state.behind or self._reader.was_behind)
+        self._unread[0].update(kinds)
+        self._unread[1].update(queues)
+        if self._again:
+            kinds, queues = self._unread
+            self._again = False
+        if not behind:
+            self._unread = Counter(), set()
         frames = []
         if kinds:
             self._reader.news()
-            skipped = max(0, sum(kinds.values()) - len(events))
             change = await self._change(seq, sorted(queues), dict(kinds), [_shown(*one) for one in events], skipped)
             frames.append(_frame("change", change, seq))
         clock = await self._clock_now()
@@ -160,8 +183,16 @@ class Stream:
     async def _change(
         self, seq: int, queues: list[str], kinds: dict[str, int], events: list[dict[str, Any]], skipped: int
     ) -> dict[str, Any]:
-        counts = summed(await self._reader.counts())
-        return {"seq": seq, "queues": queues, "kinds": kinds, "counts": counts, "events": events, "skipped": skipped}
+        recorder = self._session.recorder
+        return {
+            "seq": seq,
+            "queues": queues,
+            "kinds": kinds,
+            "counts": summed(await self._reader.counts()),
+            "events": events,
+            "skipped": skipped,
+            "paceMs": _FLOOD_PACE_MS if recorder is not None and recorder.flooded() else 0,
+        }
 
     async def _clock_now(self) -> dict[str, Any]:
         show = self._session.controls.get("GET clock")
