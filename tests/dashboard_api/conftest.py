@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -129,6 +131,29 @@ class Api:
 
     def advance(self, seconds: float) -> None:
         self.post("clock/advance", {"seconds": seconds})
+
+
+class Stream:
+    """A client of the stream."""
+
+    def __init__(self, api: Api, last: int | None = None) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", int(api.server.url.rsplit(":", 1)[1]), timeout=10)
+        headers = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)})}
+        self.connection.request("GET", f"{API}/events", headers=headers)
+        self.reply = self.connection.getresponse()
+
+    def frame(self, kind: str) -> dict[str, Any]:
+        """The next frame of that kind."""
+        fields: dict[str, str] = {}
+        while True:
+            line = self.reply.readline().decode().rstrip("\n")
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields.pop("event", None) == kind:
+                return {"id": fields.get("id"), **json.loads(fields["data"])}
+            else:
+                fields = {}
 
 
 def project_in(folder: Path) -> Project:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import re
-from typing import Any
 
 import jsonschema
 import pytest
 
-from .conftest import API, Api
+from .conftest import API, Api, Stream
 
 
 def test_one_trace_from_the_request_to_the_replay_of_the_dead_letter(api: Api):
@@ -277,29 +276,6 @@ def test_prometheus_reads_the_figures(api: Api):
 
 
 # The stream of changes ------------------------------------------------------------------------------------------------
-
-
-class Stream:
-    """A client of the stream."""
-
-    def __init__(self, api: Api, last: int | None = None) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(api.server.url.rsplit(":", 1)[1]), timeout=10)
-        headers = {"Accept": "text/event-stream", **({} if last is None else {"Last-Event-ID": str(last)})}
-        self.connection.request("GET", f"{API}/events", headers=headers)
-        self.reply = self.connection.getresponse()
-
-    def frame(self, kind: str) -> dict[str, Any]:
-        """The next frame of that kind."""
-        fields: dict[str, str] = {}
-        while True:
-            line = self.reply.readline().decode().rstrip("\n")
-            if line:
-                name, _, value = line.partition(": ")
-                fields[name] = value
-            elif fields.pop("event", None) == kind:
-                return {"id": fields.get("id"), **json.loads(fields["data"])}
-            else:
-                fields = {}
 
 
 def test_the_stream_tells_of_changes_and_goes_on_where_it_was_left(api: Api):

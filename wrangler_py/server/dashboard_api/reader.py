@@ -18,9 +18,11 @@ T = TypeVar("T")
 #: How long the answer that this task makes has waited for the record (seconds); it is no work.
 waited_s: ContextVar[float] = ContextVar("waited_s", default=0.0)
 
-#: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it.
+#: The living messages are counted anew at most this often (seconds), and at most this share of the time is spent on it, or that
+#: while messages pour in.
 _COUNT_EVERY_S = 0.2
-_COUNT_SHARE = 0.01
+_COUNT_SHARE = 0.05
+_FLOOD_SHARE = 0.01
 #: A count that takes less (seconds) is made anew each time.
 _QUICK_S = 0.005
 #: Of so many searches the total is remembered.
@@ -40,10 +42,13 @@ class Reader:
         #: Whether somebody was answered while the record was behind.
         self.was_behind = False
         self._counts: dict[str, dict[str, int]] = {}
-        self._counts_share = 0.0
-        self._counts_until = 0.0
-        #: By what was searched for: how many there are, and until when that is good enough.
-        self._totals: dict[tuple[str, ...], tuple[int | None, float]] = {}
+        #: When they were counted, and how long it took.
+        self._counted_at = -1e9
+        self._counts_took = 0.0
+        #: Whether something has happened since.
+        self.counts_old = True
+        #: By what was searched for: how many there are, when they were counted, and how long it took.
+        self._totals: dict[tuple[str, ...], tuple[int | None, float, float]] = {}
         self._counting: asyncio.Future[dict[str, dict[str, int]]] | None = None
 
     async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
@@ -70,22 +75,31 @@ class Reader:
 
     async def counts(self) -> dict[str, dict[str, int]]:
         """By queue, how many living messages are in which state; a moment old at most."""
-        if time.monotonic() < self._counts_until:
+        if self.counts_in_s() > 0 or (not self.counts_old and self._counted_at > time.monotonic() - _COUNT_EVERY_S):
             return self._counts
         if self._counting is None:  # everybody who asks meanwhile gets the same answer
             self._counting = asyncio.ensure_future(self._count())
             self._counting.add_done_callback(self._counted)
         return await asyncio.shield(self._counting)
 
+    def counts_in_s(self) -> float:
+        """How long it is until something that has happened shows in the counts (seconds); 0: it does when they are asked for."""
+        if not self.counts_old:
+            return 0.0
+        return max(0.0, self._counted_at + self._counts_took / self._share() - time.monotonic())
+
+    def _share(self) -> float:
+        recorder = self._session.recorder
+        return _FLOOD_SHARE if recorder is not None and recorder.flooded() else _COUNT_SHARE
+
     async def _count(self) -> dict[str, dict[str, int]]:
         def work(connection: sqlite3.Connection, now_ms: int) -> tuple[dict[str, dict[str, int]], float]:
             started = time.perf_counter()
             return search.counts(connection, now_ms), time.perf_counter() - started
 
-        self._counts, took = await self.ask(work, self._session.clock.now_ms(), fresh=False)
-        now = time.monotonic()
-        self._counts_share = now + took / _COUNT_SHARE
-        self._counts_until = max(now + _COUNT_EVERY_S, self._counts_share)
+        self.counts_old = False
+        self._counts, self._counts_took = await self.ask(work, self._session.clock.now_ms(), fresh=False)
+        self._counted_at = time.monotonic()
         return self._counts
 
     def _counted(self, _: object) -> None:
@@ -94,25 +108,25 @@ class Reader:
     def total(self, wanted: tuple[str, ...]) -> tuple[int | None, bool]:
         """How many messages fitted a search the last time, and whether that may be told again: counting them takes at most a
         share of the time, however often a page asks."""
-        total, until = self._totals.get(wanted, (None, 0.0))
-        return total, time.monotonic() < until
+        total, at, took = self._totals.get(wanted, (None, 0.0, 0.0))
+        return total, time.monotonic() < at + took / self._share()
 
     def counted_total(self, wanted: tuple[str, ...], total: int | None, took_s: float) -> None:
         """Remember it."""
         self._totals.pop(wanted, None)
         if took_s < _QUICK_S:
             return
-        self._totals[wanted] = (total, time.monotonic() + took_s / _COUNT_SHARE)
+        self._totals[wanted] = (total, time.monotonic(), took_s)
         if len(self._totals) > _MOST_TOTALS:
             del self._totals[next(iter(self._totals))]
 
     def news(self) -> None:
         """Something has happened: count anew, if that is not too much."""
-        self._counts_until = min(self._counts_until, self._counts_share)
+        self.counts_old = True
 
     def changed(self) -> None:
         """Somebody changed messages and wants to see it at once."""
-        self._counts_until = 0.0
+        self.counts_old, self._counts_took = True, 0.0
         self._totals.clear()
 
     def close(self) -> None:

@@ -45,6 +45,8 @@ class Stream:
         self._seq = 0
         #: What clients were told of while the record was behind, so that what they read then may lack it.
         self._unread: tuple[Counter[str], set[str]] = Counter(), set()
+        #: Whether the counts that clients were told are older than what they were told last.
+        self._uncounted = False
         self._again = False  # it is told again: they may read now
         self._clock: dict[str, Any] = {}
         self._leave: list[Any] = []
@@ -144,7 +146,7 @@ class Stream:
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             self._session.events.emit("record.failed", error=f"the stream of changes: {task.exception()}")
-        if self._kinds or self._again:
+        if self._kinds or self._again or self._uncounted:
             self._plan()
 
     async def _send(self) -> None:
@@ -165,7 +167,9 @@ class Stream:
         frames = []
         if kinds:
             self._reader.news()
+        if kinds or (self._uncounted and self._reader.counts_in_s() == 0):
             change = await self._change(seq, sorted(queues), dict(kinds), [_shown(*one) for one in events], skipped)
+            self._uncounted = self._reader.counts_old
             frames.append(_frame("change", change, seq))
         clock = await self._clock_now()
         if self._differs(clock):
