@@ -20,7 +20,6 @@ import apsw
 from msgspec import Struct
 
 from wrangler_py.bindings import d1_rules, limits
-from wrangler_py.bindings.lane import Closing
 from wrangler_py.bindings.sql_statements import (
     is_blank,
     is_explained,
@@ -66,7 +65,7 @@ class _Counts(Struct):
     rows_written: int = 0
 
 
-class D1Database(Closing):
+class D1Database:
     """A database. Used in the thread that made it."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from wrangler_py.bindings import limits
-from wrangler_py.bindings.lane import Closing
 from wrangler_py.bindings.sqlite import open_database
 from wrangler_py.clock import Clock
 
@@ -90,7 +89,7 @@ class KvEntry(Struct, frozen=True):
     metadata: str | None = None
 
 
-class KvStore(Closing):
+class KvStore:
     """A namespace. Used in the thread that made it."""
 
     def __init__(self, path: Path, clock: Clock) -> None:

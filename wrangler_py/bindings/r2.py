@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from wrangler_py.bindings import limits
 from wrangler_py.bindings import r2_objects as r2
-from wrangler_py.bindings.lane import Closing
 from wrangler_py.bindings.r2_blobs import Reader, Upload, join, open_body, remove, sweep
 from wrangler_py.bindings.r2_objects import Conditional, R2Object, R2Page, R2Part, Range
 from wrangler_py.bindings.sqlite import open_database
@@ -85,7 +84,7 @@ _BEHIND = "\U0010ffff" * 257
 _ROWS = 1001
 
 
-class R2Store(Closing):
+class R2Store:
     """A bucket. Used in the thread that made it; a Reader or an Upload of it may be used in any one thread at a time."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:

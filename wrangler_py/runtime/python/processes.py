@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -49,7 +50,7 @@ _LOAD_TIMEOUT_S = 60.0
 _GONE_S = 1.0
 
 
-class WorkerProcesses:
+class WorkerProcesses(ABC):
     """The processes of one Python worker. runtime.PythonRuntime sends them events."""
 
     def __init__(
@@ -373,8 +374,12 @@ class WorkerProcesses:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _alone(self, name: str) -> Runtime | None:
-        raise NotImplementedError
+    # What sends the events knows ----------------------------------------------------------------------------------
 
+    @abstractmethod
+    def _alone(self, name: str) -> Runtime | None:
+        """Whom a worker outside of a session can call."""
+
+    @abstractmethod
     async def _call_stub(self, process: WorkerProcess, number: int, path: tuple[str, ...], args: Any) -> Any:
-        raise NotImplementedError
+        """Call what a process keeps for others (Services.enter)."""
