@@ -1,4 +1,4 @@
-"""`queues`: wrangler's texts to the letter (4.86, and the newer ones named in config/limits.py), Cloudflare's ranges."""
+"""`queues`: wrangler's texts to the letter (4.86, and the newer ones named in config/limits_and_texts.py), Cloudflare's ranges."""
 
 import json
 
