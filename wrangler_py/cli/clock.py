@@ -11,9 +11,10 @@ from typer.core import TyperCommand
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import moment
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import INTERRUPTED
 from wrangler_py.cli.session_client import ASK_TIMEOUT_S, SessionClient, SessionOption, connect
+from wrangler_py.cli.where import Where, on_state
 
 app = command_group("Show and move the clock of a running session.")
 
@@ -43,15 +44,13 @@ def seconds_of(text: str, option: str = "SPAN") -> float:
 def _ask(
     name: str,
     arguments: dict[str, Any] | None,
-    config: Any,
-    env: str | None,
-    persist_to: Any,
+    where: Where,
     session: str | None,
     as_json: bool,
     *,
     moves: bool = False,
 ) -> None:
-    with output.errors_told(), connect(config, env, persist_to, session) as client:
+    with output.errors_told(), connect(where, session) as client:
         try:
             state = client.call(name, arguments, timeout_s=None if moves else ASK_TIMEOUT_S)
         except KeyboardInterrupt:
@@ -101,34 +100,34 @@ def _ahead(ms: int) -> str:
 
 
 @app.command()
+@on_state()
 def show(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Show the clock, and when the next event is due."""
-    _ask("GET clock", None, config, env, persist_to, session, as_json)
+    _ask("GET clock", None, where, session, as_json)
 
 
 @app.command()
+@on_state()
 def freeze(
     at: Annotated[
         str | None, typer.Argument(metavar="[AT]", help="Go on to this moment first (ISO 8601, UTC).")
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Stand still: nothing fires from now on, or from AT on.
 
     Until the clock is moved or resumed. Stops a move that goes on.
     """
     arguments = {} if at is None else {"atMs": moment(at, "AT")}
-    _ask("POST clock/freeze", arguments, config, env, persist_to, session, as_json, moves=True)
+    _ask("POST clock/freeze", arguments, where, session, as_json, moves=True)
 
 
 class _AdvanceCommand(TyperCommand):
@@ -142,59 +141,59 @@ class _AdvanceCommand(TyperCommand):
 
 
 @app.command(cls=_AdvanceCommand)
+@on_state()
 def advance(
     span: Annotated[str, typer.Argument(metavar="SPAN", help="How far: 30s, 10m, 2h, 1h30m, 7d.")],
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Move ahead, firing all that is due on the way.
 
     Each at its own time; waits for the handlers that it starts. Ctrl-C stops it where it is.
     """
     arguments = {"seconds": seconds_of(span)}
-    _ask("POST clock/advance", arguments, config, env, persist_to, session, as_json, moves=True)
+    _ask("POST clock/advance", arguments, where, session, as_json, moves=True)
 
 
 @app.command("next")
+@on_state()
 def next_event(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Move to the next event and fire it."""
-    _ask("POST clock/next", None, config, env, persist_to, session, as_json, moves=True)
+    _ask("POST clock/next", None, where, session, as_json, moves=True)
 
 
 @app.command("run-until-idle")
+@on_state()
 def run_until_idle(
     limit: Annotated[str | None, typer.Option("--limit", metavar="SPAN", help="Go no farther than this (15d).")] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Move on until no message waits for anything.
 
     Crons fire on the way. Goes no farther than --limit.
     """
     arguments = {} if limit is None else {"limitSeconds": seconds_of(limit, "--limit")}
-    _ask("POST clock/run-until-idle", arguments, config, env, persist_to, session, as_json, moves=True)
+    _ask("POST clock/run-until-idle", arguments, where, session, as_json, moves=True)
 
 
 @app.command()
+@on_state()
 def resume(
     wall_time: Annotated[bool, typer.Option("--wall-time", help="Go back to the wall clock's time.")] = False,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Run on from where the clock stands."""
-    _ask("POST clock/resume", {"wallTime": wall_time}, config, env, persist_to, session, as_json)
+    _ask("POST clock/resume", {"wallTime": wall_time}, where, session, as_json)

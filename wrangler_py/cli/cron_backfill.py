@@ -14,9 +14,10 @@ import typer
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import iso, trigger_moment, utc
 from wrangler_py.cli.cron_runs import check_worker, not_configured, pick
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import INTERRUPTED, CommandError
 from wrangler_py.cli.session_client import SessionClient, SessionOption
+from wrangler_py.cli.where import Where, on_state
 
 if TYPE_CHECKING:
     from wrangler_py.cron.expression import CronExpression
@@ -29,6 +30,7 @@ MAX_SLOTS = 1_000_000
 _SHOWN = 10
 
 
+@on_state()
 def backfill(
     expression: Annotated[str, typer.Argument(metavar="EXPR", help="A cron of the config.")],
     first: Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601, UTC without an offset; included.")],
@@ -38,10 +40,9 @@ def backfill(
     yes: Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {ASK_ABOVE:,} runs.")] = False,
     any_expression: Annotated[bool, typer.Option("--any", help="EXPR need not be in the config.")] = False,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Run a cron for slots that have passed by.
 
@@ -52,7 +53,7 @@ def backfill(
     if to_ms <= from_ms:
         raise typer.BadParameter(f"{end} is not later than --from {first}", param_hint="--to")
     with output.errors_told():
-        client, known = _known(config, env, persist_to, session, needed=not dry_run)
+        client, known = _known(where, session, needed=not dry_run)
         with client or _no_client():
             check_worker(known, worker)
             if not any_expression and not any(c["cron"] == expression for c in known["crons"]):
@@ -89,14 +90,11 @@ def _parsed(expression: str, *, as_json: bool) -> CronExpression:
         raise typer.Exit(output.FAILED) from error
 
 
-def _known(
-    config: Any, env: str | None, persist_to: Any, wanted: str | None, *, needed: bool
-) -> tuple[SessionClient | None, dict[str, Any]]:
+def _known(where: Where, wanted: str | None, *, needed: bool) -> tuple[SessionClient | None, dict[str, Any]]:
     """The session and its crons; without a session, where none is needed, those of the config."""
     from wrangler_py.cli.session_client import connect_to, no_session, running_session
-    from wrangler_py.cli.state import find_project
 
-    project = find_project(config, env, persist_to)
+    project = where.project()
     if needed or running_session(project.folder, wanted) is not None:
         client = connect_to(project.folder, wanted)
         return client, client.call("GET crons")

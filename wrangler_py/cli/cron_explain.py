@@ -11,8 +11,9 @@ import typer
 
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import differ, iso, local, moment, utc, zone
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption
 from wrangler_py.cli.session_client import SessionOption
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.config import snippets
 
 if TYPE_CHECKING:
@@ -137,27 +138,26 @@ def check(
         raise typer.Exit(output.FAILED)
 
 
+@on_state()
 def list_crons(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
     dialect: DialectOption = "intended",
+    *,
+    where: Where,
 ) -> None:
     """Show the config's crons, their next and last runs.
 
     In words, in UTC and local time. Where a session runs, "next" goes by its clock.
     """
-    from wrangler_py.cli.state import find_project
     from wrangler_py.cron.schedule import QuickSchedule
     from wrangler_py.cron.words import describe
 
     chosen = _dialect(dialect)
     with output.errors_told():
-        project = _session(config, env)
+        project = _session(where.config, where.env)
         crons = [(worker.name, text) for worker in project.workers for text in worker.crons]
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         last_runs = _last_runs(folder, crons)
         running = _running(folder, session)
     now_ms = running["nowMs"] if running is not None else _now_ms()
@@ -295,7 +295,7 @@ def _config_crons(config: list[Path] | None, env: str | None) -> list[tuple[str 
     return crons
 
 
-def _session(config: list[Path] | None, env: str | None) -> SessionConfig:
+def _session(config: Sequence[Path] | None, env: str | None) -> SessionConfig:
     from wrangler_py.config.load import load_session
     from wrangler_py.config.model import ConfigError
     from wrangler_py.config.problems import format_problems

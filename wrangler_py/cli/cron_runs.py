@@ -8,9 +8,10 @@ import typer
 
 from wrangler_py.cli import output
 from wrangler_py.cli.cron_common import trigger_moment, utc
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError
 from wrangler_py.cli.session_client import SessionClient, SessionOption, connect
+from wrangler_py.cli.where import Where, on_state
 
 if TYPE_CHECKING:
     from wrangler_py.cron.runs import RunRecord
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _ERROR_WIDTH = 60
 
 
+@on_state()
 def trigger(
     expression: Annotated[
         str | None,
@@ -33,17 +35,16 @@ def trigger(
         ),
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Run a cron now, and wait for it. Ends with 1 when the outcome is not ok."""
     if (expression is None) != run_all:
         raise typer.BadParameter("Give an expression, or --all, and not both.", param_hint="EXPR")
     time_ms = None if time is None else trigger_moment(time, "--time")
     runs: list[dict[str, Any]] = []
-    with output.errors_told(), connect(config, env, persist_to, session) as client:
+    with output.errors_told(), connect(where, session) as client:
         known = client.call("GET crons")
         targets = _every_cron(known, worker) if expression is None else [pick(known, expression, worker)]
         for name, cron in targets:
@@ -115,36 +116,36 @@ def _print_run(run: dict[str, Any], *, named: bool) -> None:
 # Pausing --------------------------------------------------------------------------------------------------------------
 
 
+@on_state()
 def pause(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Let the clock's ticks pass by, until `resume`.
 
     At the latest until the session's end. Runs by hand go on.
     """
-    with output.errors_told(), connect(config, env, persist_to, session) as client:
+    with output.errors_told(), connect(where, session) as client:
         state = client.call("POST crons/pause")
     _print_state(
         state, as_json, "Crons are paused: ticks pass by until `wpy cron resume`.", "Crons were paused already."
     )
 
 
+@on_state()
 def resume(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Fire again from the next tick on.
 
     What passed by meanwhile does not come back.
     """
-    with output.errors_told(), connect(config, env, persist_to, session) as client:
+    with output.errors_told(), connect(where, session) as client:
         state = client.call("POST crons/resume")
     _print_state(state, as_json, "Crons fire again from the next tick on.", "Crons were not paused.")
 
@@ -161,21 +162,21 @@ def _print_state(state: dict[str, Any], as_json: bool, changed: str, unchanged: 
 # History ----------------------------------------------------------------------------------------------------------------
 
 
+@on_state()
 def history(
     count: Annotated[int, typer.Option("-n", metavar="NUMBER", min=1, max=1000, help="How many runs, at most.")] = 100,
     worker: Annotated[str | None, typer.Option("--worker", metavar="NAME", help="Those of one Worker.")] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     session: SessionOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Show the last runs, newest first.
 
     The last 100 of every Worker, as the dashboard's Cron Events. Needs no session.
     """
     with output.errors_told():
-        runs = [run for run in _runs(config, env, persist_to, session) if worker in (None, run["worker"])][:count]
+        runs = [run for run in _runs(where, session) if worker in (None, run["worker"])][:count]
     if as_json:
         output.result_json(runs)
         return
@@ -203,12 +204,12 @@ def history(
     )
 
 
-def _runs(config: Any, env: str | None, persist_to: Any, wanted: str | None) -> list[dict[str, Any]]:
+def _runs(where: Where, wanted: str | None) -> list[dict[str, Any]]:
     from wrangler_py.cli.session_client import running_session, running_sessions
-    from wrangler_py.cli.state import find_project, reading
+    from wrangler_py.cli.state import reading
     from wrangler_py.cron.runs import RunTable
 
-    folder = find_project(config, env, persist_to).folder
+    folder = where.project().folder
     # Several sessions keep one history: any of them will do.
     found = running_session(folder, wanted) if wanted is not None else next(iter(running_sessions(folder)), None)
     if found is not None:

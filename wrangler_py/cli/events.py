@@ -10,24 +10,24 @@ from typing import Annotated
 import typer
 
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json
 from wrangler_py.cli.session_client import SessionOption, needed_session
-from wrangler_py.cli.state import find_project
 from wrangler_py.cli.tail import moment
+from wrangler_py.cli.where import Where, on_state
 
 app = command_group("The record of what happened: export it, import it, look at it elsewhere.")
 
 
 @app.command("export")
+@on_state()
 def export_command(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; - for standard output.")] = Path("-"),
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Only what began since: 10m, 2h, or a time.")
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Write the record as JSON lines: events, messages with their bodies, runs with their tracebacks.
 
@@ -39,7 +39,7 @@ def export_command(
 
     with errors_told():
         since_ms = None if since is None else moment(since)
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         try:
             with open_record(folder) as connection:
                 if connection is None:
@@ -61,14 +61,14 @@ def export_command(
 
 
 @app.command("import")
+@on_state()
 def import_command(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What `wpy events export` has written; - for standard input.")
     ],
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Add an export to the record here, so that `wpy runs`, `wpy tail` and the dashboard show it. Nothing is sent or run.
 
@@ -78,7 +78,7 @@ def import_command(
     from wrangler_py.events.exchange import NotAnExport, import_lines
 
     with errors_told():
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             connection = tables.connect(folder / tables.FILE_NAME)
@@ -105,13 +105,13 @@ def import_command(
 
 
 @app.command("token")
+@on_state()
 def token(
     session: SessionOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print the token of the running session, for calls of its API that change something (header X-Wpy-Token)."""
     with errors_told():
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         result(needed_session(folder, session).token or "")

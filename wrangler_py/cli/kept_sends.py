@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrangler_py.cli.output import plural, warning
-from wrangler_py.cli.state import Project, find_project, writing
+from wrangler_py.cli.state import Project, writing
 from wrangler_py.store.database import StateError
 from wrangler_py.store.sessions import is_alive, living_sessions
 
 if TYPE_CHECKING:
     from wrangler_py.cli.queues_changing import Queues
+    from wrangler_py.cli.where import Where
     from wrangler_py.runtime.outbox_home import OutboxHome
 
 #: How long a command waits for a database that takes nothing (seconds).
 _WAIT_S = 2.0
 
 
-def find_queues(configs: Sequence[Path] | None, env: str | None, persist_to: Path | None) -> Project:
-    """`find_project`, for a command about queues: what dead sessions have kept is stored before it looks."""
-    project = find_project(configs, env, persist_to)
+def find_queues(where: Where) -> Project:
+    """The project, for a command about queues: what dead sessions have kept is stored before it looks."""
+    project = where.project()
     left = _left(project.folder)
     if left:
         try:

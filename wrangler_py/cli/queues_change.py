@@ -11,18 +11,19 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, plural, printable, result, result_json
 from wrangler_py.cli.queues_access import check_exists, names_in_config
 from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, NameArgument, WpyJsonOption
 from wrangler_py.cli.queues_show import show_queue
 from wrangler_py.cli.state import Project, reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues import tables
 from wrangler_py.queues.admin import QueueAdmin
 from wrangler_py.queues.purge import Purges
 
 
+@on_state()
 def update(
     name: NameArgument,
     delivery_delay_secs: Annotated[
@@ -32,10 +33,9 @@ def update(
     message_retention_period_secs: Annotated[
         int | None, typer.Option(metavar="SECONDS", help="How long a message is kept, 60 to 1209600.")
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Change a queue's settings; what is not given stays.
 
@@ -43,49 +43,49 @@ def update(
     --json` prints.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         check_exists(project, name)
         given = given_settings(delivery_delay_secs, message_retention_period_secs)
         _change(project, name, given, f"Updating queue {name}.", f"Updated queue {name}.", as_json=json)
 
 
+@on_state()
 def pause_delivery(
     name: NameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Deliver nothing more of a queue, and let nobody pull it. Messages are taken in, and kept.
 
     What is in flight goes on. --json prints what `wpy queues describe --json` prints.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         what = f"message delivery for queue {name}."
         _change(project, name, {"delivery_paused": True}, f"Pausing {what}", f"Paused {what}", as_json=json)
 
 
+@on_state()
 def resume_delivery(
     name: NameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Deliver a paused queue again. --json prints what `wpy queues describe --json` prints."""
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         what = f"message delivery for queue {name}."
         _change(project, name, {"delivery_paused": False}, f"Resuming {what}", f"Resumed {what}", as_json=json)
 
 
+@on_state()
 def delete(
     name: NameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Delete a queue with its messages.
 
@@ -93,7 +93,7 @@ def delete(
     queue_name, queue_id and messages_deleted.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         check_exists(project, name)
         with reading(project.folder) as store:
             if store is None or tables.find_queue(store, name) is None:
@@ -114,20 +114,20 @@ def delete(
                 hint("The config names the queue: the next `wpy dev` creates it again.")
 
 
+@on_state()
 def purge(
     name: NameArgument,
     force: Annotated[bool, typer.Option("--force", help="Do not ask for the queue's name.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Delete all messages that wait in a queue, ready or delayed. What is in flight is left to whoever has it.
 
     --json prints queue_name and messages_deleted.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         if not force:
             _confirm(name)
         with changing(project, name) as queues:

@@ -12,7 +12,6 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
     errors_told,
@@ -27,7 +26,8 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_inventory import ConsumerEntry, Inventory, QueueEntry, consumer_object, take_inventory
 from wrangler_py.cli.queues_options import JsonOption, in_unicode, name_argument
-from wrangler_py.cli.state import Project, find_project, reading
+from wrangler_py.cli.state import Project, reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues import limits
 from wrangler_py.queues.consumers import Consumers, ConsumerSpec, ConsumerType, PullSettings, WorkerSettings
 
@@ -63,6 +63,7 @@ app.add_typer(http, name="http")
 
 @worker.command("add")
 @app.command("add")
+@on_state()
 def add_worker(
     queue_name: QueueNameArgument,
     script_name: ScriptNameArgument,
@@ -76,10 +77,9 @@ def add_worker(
         int | None, typer.Option(metavar="NUMBER", help="Invocations at a time at most, 1 to 250.")
     ] = None,
     retry_delay_secs: RetryDelayOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Give a queue a Worker as its consumer.
 
@@ -94,11 +94,12 @@ def add_worker(
         "retry_delay": retry_delay_secs,
     }
     with errors_told():
-        project = find_project(config, env, persist_to)
-        _add(project, queue_name, "worker", script_name, env or "", dead_letter_queue, settings, as_json=json)
+        project = where.project()
+        _add(project, queue_name, "worker", script_name, where.env or "", dead_letter_queue, settings, as_json=json)
 
 
 @http.command("add")
+@on_state()
 def add_http(
     queue_name: QueueNameArgument,
     batch_size: BatchSizeOption = None,
@@ -109,10 +110,9 @@ def add_http(
         typer.Option(metavar="SECONDS", help="How long a pulled message waits for its acknowledgement, up to 43200."),
     ] = None,
     retry_delay_secs: RetryDelayOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Have a queue pulled over HTTP (and by `wpy queues pull`). No Worker gets its messages then. --json prints the
     consumer."""
@@ -123,7 +123,7 @@ def add_http(
         "retry_delay": retry_delay_secs,
     }
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = where.project()
         if visibility_timeout_secs == 0:
             hint(f"0 is left out, as wrangler does: the default of {limits.DEFAULT_VISIBILITY_TIMEOUT_MS} ms counts.")
         _add(project, queue_name, "http_pull", "", "", dead_letter_queue, settings, as_json=json)
@@ -131,40 +131,40 @@ def add_http(
 
 @worker.command("remove")
 @app.command("remove")
+@on_state()
 def remove_worker(
     queue_name: QueueNameArgument,
     script_name: ScriptNameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Take a Worker away from a queue. One that the config names is taken out of the config instead. --json prints the
     consumer that was removed."""
     with errors_told():
-        _remove(find_project(config, env, persist_to), queue_name, script_name, as_json=json)
+        _remove(where.project(), queue_name, script_name, as_json=json)
 
 
 @http.command("remove")
+@on_state()
 def remove_http(
     queue_name: QueueNameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Have a queue no longer pulled over HTTP. --json prints the consumer that was removed."""
     with errors_told():
-        _remove(find_project(config, env, persist_to), queue_name, None, as_json=json)
+        _remove(where.project(), queue_name, None, as_json=json)
 
 
 @app.command("list")
+@on_state()
 def list_all(
     queue_name: QueueNameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """List the consumers of a queue: those of the config, of running sessions, and those that were added.
 
@@ -172,33 +172,33 @@ def list_all(
     are those that run it.
     """
     with errors_told():
-        _list(find_project(config, env, persist_to), queue_name, None, as_json=json)
+        _list(where.project(), queue_name, None, as_json=json)
 
 
 @worker.command("list")
+@on_state()
 def list_workers(
     queue_name: QueueNameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """List the Workers that consume a queue. --json as `wpy queues consumer list`."""
     with errors_told():
-        _list(find_project(config, env, persist_to), queue_name, "worker", as_json=json)
+        _list(where.project(), queue_name, "worker", as_json=json)
 
 
 @http.command("list")
+@on_state()
 def list_http(
     queue_name: QueueNameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """List the HTTP pull consumer of a queue. --json as `wpy queues consumer list`."""
     with errors_told():
-        _list(find_project(config, env, persist_to), queue_name, "http_pull", as_json=json)
+        _list(where.project(), queue_name, "http_pull", as_json=json)
 
 
 def _add(

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli import queues_texts as texts
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
     duration,
@@ -24,7 +23,8 @@ from wrangler_py.cli.output import (
 from wrangler_py.cli.queues_access import check_exists, session_clock
 from wrangler_py.cli.queues_messages import message_id, state_text, stored_object
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode
-from wrangler_py.cli.state import Follower, Project, find_project, reading
+from wrangler_py.cli.state import Follower, Project, reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.queues import browse
 from wrangler_py.queues import history as record
@@ -57,6 +57,7 @@ OptionalQueue = Annotated[
 ]
 
 
+@on_state()
 def history_command(
     queue: OptionalQueue = None,
     message: Annotated[
@@ -65,10 +66,9 @@ def history_command(
     count: Annotated[
         int, typer.Option("-n", metavar="NUMBER", min=1, max=record.KEPT_BATCHES, help="How many batches, at most.")
     ] = 20,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """The last batches, oldest first: what became of each message, which call or rule settled it, and where that stands.
 
@@ -83,7 +83,7 @@ def history_command(
         raise typer.BadParameter("give a QUEUE or --message, not both")
     with errors_told():
         wanted = message_id(message) if message is not None else None
-        project = find_project(config, env, persist_to)
+        project = where.project()
         if queue is not None:
             check_exists(project, queue)
         if wanted is not None:
@@ -101,22 +101,22 @@ def history_command(
             result("No batch has been delivered here yet." if queue is None else texts.no_batches(queue))
 
 
+@on_state()
 def tail(
     queue: OptionalQueue = None,
     count: Annotated[
         int, typer.Option("-n", metavar="NUMBER", min=0, max=record.KEPT_BATCHES, help="Begin with the last N batches.")
     ] = 0,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Follow the batches as they are settled, until Ctrl-C. It may be started before a session, and outlives it.
 
     --json prints a batch a line, as `wpy queues history --json` has them.
     """
     with errors_told():
-        project = find_project(config, env, persist_to)
+        project = where.project()
         if queue is not None:
             check_exists(project, queue)
         follower = Follower(project.folder)

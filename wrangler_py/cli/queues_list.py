@@ -8,11 +8,11 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_inventory import Inventory, rfc3339, take_inventory
 from wrangler_py.cli.queues_options import JsonOption
 from wrangler_py.cli.state import reading
+from wrangler_py.cli.where import Where, on_state
 
 #: What stands in place of a record's fields while the queue exists in the config only.
 _NOT_YET = "-"
@@ -20,15 +20,15 @@ _NOT_YET = "-"
 _PER_PAGE = 20
 
 
+@on_state()
 def list_queues(
     page: Annotated[
         int | None,
         typer.Option(metavar="NUMBER", min=1, help=f"Only this page of {_PER_PAGE} queues; all unless given."),
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """List the queues, with their backlog.
 
@@ -36,7 +36,7 @@ def list_queues(
     of what `wpy queues describe --json` prints for one queue.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         with reading(project.folder) as store:
             inventory = take_inventory(store, project.workers)
             objects: list[dict[str, Any]] = []

@@ -9,7 +9,6 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
     CommandError,
@@ -28,6 +27,7 @@ from wrangler_py.cli.queues_bodies import as_text, as_value
 from wrangler_py.cli.queues_changing import changing
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, WpyJsonOption
 from wrangler_py.cli.state import reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues import browse, consumers, limits, tables
 from wrangler_py.queues.browse import StoredMessage
 from wrangler_py.queues.hasten import hasten, hasten_all
@@ -41,6 +41,7 @@ _ID = re.compile("[0-9a-f]{32}")
 _STATES = {"ready": "ready", "delayed": "delayed", "in_flight": "in flight"}
 
 
+@on_state()
 def peek(
     queue: QueueArgument,
     count: Annotated[
@@ -49,10 +50,9 @@ def peek(
     ids: Annotated[
         list[str] | None, typer.Option("--id", metavar="ID", help="Those with these ids, with their whole bodies.")
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Look at the messages of a queue, in flight, ready and delayed. Nothing is changed by it: no attempt counts, nothing
     is hidden from the consumer.
@@ -65,7 +65,7 @@ def peek(
     """
     with errors_told():
         wanted = [message_id(given) for given in ids or ()]
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         with reading(project.folder) as store:
             record = tables.find_queue(store, queue) if store is not None else None
             if record is None and queue not in names_in_config(project):
@@ -94,14 +94,14 @@ def peek(
             raise typer.Exit(FAILED)
 
 
+@on_state()
 def retry(
     queue: QueueArgument,
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Messages, by their ids.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All messages that wait for a later time.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Make messages ready now that are delayed or wait for a retry. Their attempts stay as they are.
 
@@ -112,7 +112,7 @@ def retry(
         raise typer.BadParameter("give the IDs of messages, or --all" if not ids else "give IDs or --all, not both")
     with errors_told():
         wanted = [message_id(given) for given in ids or ()]
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         with changing(project, queue) as queues:
             record, now_ms = queues.record(queue), queues.clock.now_ms()
             if everything:
@@ -140,6 +140,7 @@ def retry(
                 raise typer.Exit(FAILED)
 
 
+@on_state()
 def pull(
     queue: QueueArgument,
     batch_size: Annotated[
@@ -154,10 +155,9 @@ def pull(
     acknowledge: Annotated[
         bool, typer.Option("--ack", help="Acknowledge the messages as soon as they are printed.")
     ] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Pull messages as a pull consumer does over HTTP: each is leased, and hidden until its lease ends.
 
@@ -166,7 +166,7 @@ def pull(
     metadata, lease_id; bodies of json and bytes in base64), metadata.
     """
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         _check_pull(batch_size, visibility_timeout_secs)
         with changing(project, queue) as queues:
             record = queues.record(queue)
@@ -202,6 +202,7 @@ def pull(
             pulls.close()
 
 
+@on_state()
 def ack(
     queue: QueueArgument,
     leases: Annotated[list[str] | None, typer.Argument(metavar="[LEASE_ID]...", help="Leases to acknowledge.")] = None,
@@ -213,10 +214,9 @@ def ack(
         int | None,
         typer.Option(metavar="SECONDS", help="When the retried ones are ready; the consumer's delay if not given."),
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Acknowledge or retry pulled messages by their leases, as the API's ack does.
 
@@ -225,7 +225,7 @@ def ack(
     if not leases and not retries:
         raise typer.BadParameter("give LEASE_IDs, or --retry")
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         with changing(project, queue) as queues:
             pulls = Pulls(queues.store, queues.clock, queues.events, queues.broker)
             again = [(lease, delay) for lease in retries or ()]

@@ -11,7 +11,6 @@ import typer
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     FAILED,
     INTERRUPTED,
@@ -33,6 +32,7 @@ from wrangler_py.cli.queues_inventory import take_inventory
 from wrangler_py.cli.queues_messages import message_id
 from wrangler_py.cli.queues_options import WpyJsonOption, complete_queue, in_unicode, name_argument
 from wrangler_py.cli.state import Project, reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues import tables
 from wrangler_py.queues.message import Message
 from wrangler_py.queues.redrive import Plan, plan, send_back
@@ -48,6 +48,7 @@ _UNITS = {None: 1, "s": 1, "min": 60, "h": 3600}
 _MISSING = object()
 
 
+@on_state()
 def redrive(
     dead_letter_queue: Annotated[str, name_argument("DLQ", "The queue that holds the dead letters.")],
     to: Annotated[
@@ -74,10 +75,9 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     rate: Annotated[str | None, typer.Option(metavar="N/s", help="No more than so many a second (N/min, N/h).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go where, and move nothing.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Send dead letters back to the queues they died in, with the same ids and bodies. Attempts begin anew.
 
@@ -96,7 +96,7 @@ def redrive(
         raise typer.BadParameter("--all goes with neither --id nor --filter")
     with errors_told():
         wanted = [message_id(given) for given in ids] if ids else None
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         if to == dead_letter_queue:
             raise CommandError(f'"{printable(to)}" is the queue that they are in.')
         check_exists(project, dead_letter_queue, *([to] if to else []))

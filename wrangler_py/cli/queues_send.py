@@ -14,7 +14,6 @@ from msgspec import Struct, field
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     INTERRUPTED,
     CommandError,
@@ -33,6 +32,7 @@ from wrangler_py.cli.queues_bodies import CONTENT_TYPES, BadBody, encode
 from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_options import QueueArgument, WpyJsonOption
 from wrangler_py.cli.state import Project
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues import limits, tables
 from wrangler_py.queues.intake import check_limits
 from wrangler_py.queues.message import ContentType, OutgoingMessage, QueueMetrics
@@ -65,6 +65,7 @@ class _Sent(Struct):
     metrics: QueueMetrics | None = None
 
 
+@on_state()
 def send(
     queue: QueueArgument,
     body: Annotated[
@@ -90,10 +91,9 @@ def send(
     batch: Annotated[
         bool, typer.Option("--batch", help="Send them as one sendBatch(): all or none, at most 100 and 256,000 bytes.")
     ] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: WpyJsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Send messages to a queue.
 
@@ -104,7 +104,7 @@ def send(
     kind = _content_type(content_type)
     _check_usage(body, file, jsonl, count)
     with errors_told():
-        project = find_queues(config, env, persist_to)
+        project = find_queues(where)
         with changing(project, queue) as queues:
             queues.record(queue)
             check_limits([], delay, batch=batch)

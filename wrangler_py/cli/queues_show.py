@@ -6,7 +6,6 @@ from typing import Any
 
 from wrangler_py.cli import queues_texts as texts
 from wrangler_py.cli.kept_sends import find_queues
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import (
     CommandError,
     duration,
@@ -30,6 +29,7 @@ from wrangler_py.cli.queues_inventory import (
 )
 from wrangler_py.cli.queues_options import JsonOption, NameArgument
 from wrangler_py.cli.state import Project, reading
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.dev import advice
 from wrangler_py.dev.advice import Advice
 from wrangler_py.queues import history
@@ -42,12 +42,12 @@ from wrangler_py.store.sessions import SessionInfo, living_sessions
 _BATCHES_LOOKED_AT = 4 * advice.SAME_OUTCOMES
 
 
+@on_state()
 def describe(
     name: NameArgument,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Show a queue's settings, producers, consumers and backlog.
 
@@ -59,7 +59,7 @@ def describe(
     each producer and consumer that a `wpy dev` runs, and advice (kind, text): what is probably not meant.
     """
     with errors_told():
-        show_queue(name, find_queues(config, env, persist_to), as_json=json)
+        show_queue(name, find_queues(where), as_json=json)
 
 
 def show_queue(name: str, project: Project, *, as_json: bool) -> None:

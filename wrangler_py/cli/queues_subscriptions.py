@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, PersistToOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, printable, result, result_json, table
 from wrangler_py.cli.queues_access import check_exists
 from wrangler_py.cli.queues_changing import Queues, changing
 from wrangler_py.cli.queues_options import JsonOption, QueueArgument, in_unicode
-from wrangler_py.cli.state import Project, find_project
+from wrangler_py.cli.state import Project
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.queues.limits import Refusal
 from wrangler_py.queues.subscriptions import Subscription, Subscriptions
 
@@ -62,6 +62,7 @@ EnabledOption = Annotated[
 
 
 @app.command()
+@on_state()
 def create(
     queue: QueueArgument,
     source: Annotated[Source, typer.Option(help="The type of the source.")],
@@ -73,10 +74,9 @@ def create(
     model_name: Annotated[str | None, typer.Option(help="For workersAi.model.", callback=in_unicode)] = None,
     worker_name: Annotated[str | None, typer.Option(help="For workersBuilds.worker.", callback=in_unicode)] = None,
     workflow_name: Annotated[str | None, typer.Option(help="For workflows.workflow.", callback=in_unicode)] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Subscribe a queue to the events of a source. It is stored; no such events occur locally."""
     with errors_told():
@@ -90,7 +90,7 @@ def create(
             origin[field] = given[field]
         types = _events(events)
         active = _enabled(enabled)
-        with _open(queue, config, env, persist_to) as queues:
+        with _open(queue, where) as queues:
             if not json:
                 result(f"Creating event subscription for queue '{printable(queue)}'...")
             record = queues.record(queue)
@@ -105,17 +105,17 @@ def create(
 
 
 @app.command("list")
+@on_state()
 def list_(
     queue: QueueArgument,
     page: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Which page.")] = 1,
     per_page: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Subscriptions on a page.")] = 20,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """List the event subscriptions of a queue."""
-    with errors_told(), _open(queue, config, env, persist_to) as queues:
+    with errors_told(), _open(queue, where) as queues:
         found, _ = _kept(queues).page(queues.record(queue).uuid, page, per_page)
         if json:
             result_json([_object(s) for s in found])
@@ -127,16 +127,16 @@ def list_(
 
 
 @app.command()
+@on_state()
 def get(
     queue: QueueArgument,
     id: IdOption,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Show an event subscription."""
-    with errors_told(), _open(queue, config, env, persist_to) as queues:
+    with errors_told(), _open(queue, where) as queues:
         s = _of_queue(queues, queue, id)
         shown = _object(s)
         if json:
@@ -151,6 +151,7 @@ def get(
 
 
 @app.command()
+@on_state()
 def update(
     queue: QueueArgument,
     id: IdOption,
@@ -159,10 +160,9 @@ def update(
         str | None, typer.Option(help="Event types, with commas between them.", callback=in_unicode)
     ] = None,
     enabled: EnabledOption = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Change an event subscription; what is not given stays."""
     with errors_told():
@@ -173,7 +173,7 @@ def update(
             changes["enabled"] = active
         if not changes:
             raise CommandError(NO_FIELDS)
-        with _open(queue, config, env, persist_to) as queues:
+        with _open(queue, where) as queues:
             _of_queue(queues, queue, id)
             if not json:
                 result("Updating event subscription...")
@@ -182,17 +182,17 @@ def update(
 
 
 @app.command()
+@on_state()
 def delete(
     queue: QueueArgument,
     id: IdOption,
     force: Annotated[bool, typer.Option("--force", "-y", help="Do not ask.")] = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
     json: JsonOption = False,
+    *,
+    where: Where,
 ) -> None:
     """Delete an event subscription. --json prints what it was."""
-    with errors_told(), _open(queue, config, env, persist_to) as queues:
+    with errors_told(), _open(queue, where) as queues:
         subscription = _of_queue(queues, queue, id)
         if not force and not _confirmed(subscription):
             result("Delete cancelled.")
@@ -201,8 +201,8 @@ def delete(
         _tell(subscription, "deleted", as_json=json)
 
 
-def _open(queue: str, config: list[Any] | None, env: str | None, persist_to: Any) -> Any:
-    project: Project = find_project(config, env, persist_to)
+def _open(queue: str, where: Where) -> Any:
+    project: Project = where.project()
     check_exists(project, queue)
     return changing(project, queue)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, result, result_json, table
-from wrangler_py.cli.state import find_project
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.session.times import iso
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ IdArgument = Annotated[
 
 
 @contextmanager
-def _record(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) -> Iterator[tuple[Any, Path]]:
+def _record(where: Where) -> Iterator[tuple[Any, Path]]:
     """The record, and the state folder that it is in."""
     from wrangler_py.events.reading import open_record
     from wrangler_py.events.tables import Unusable
 
     with errors_told():
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         try:
             with open_record(folder) as connection:
                 if connection is None:
@@ -51,6 +51,7 @@ def _record(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) -
 
 
 @app.command("list")
+@on_state()
 def list_runs(
     failed: Annotated[bool, typer.Option("--failed", help="Only those that failed.")] = False,
     kind: Annotated[
@@ -60,14 +61,13 @@ def list_runs(
         int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, max=10_000, help="How many.")
     ] = _LIMIT,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """The last runs, newest first."""
     from wrangler_py.events.reading import runs_where
 
-    with _record(config, env, persist_to) as (connection, _):
+    with _record(where) as (connection, _):
         conditions = (["error IS NOT NULL"] if failed else []) + (["kind = ?"] if kind else [])
         found = runs_where(connection, " AND ".join(conditions) or "1", [kind] if kind else [], limit)
         if as_json:
@@ -83,17 +83,17 @@ def list_runs(
 
 
 @app.command()
+@on_state()
 def show(
     run_id: IdArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """One run: its messages, its logs, its traceback."""
     from wrangler_py.events.reading import logs_of
 
-    with _record(config, env, persist_to) as (connection, _):
+    with _record(where) as (connection, _):
         run = _find(connection, run_id)
         logs = [event.data["text"] for event in logs_of(connection, [run.span])]
         if as_json:
@@ -111,15 +111,15 @@ def show(
 
 
 @app.command("to-test")
+@on_state()
 def to_test(
     run_id: IdArgument,
     with_state: Annotated[
         Path | None,
         typer.Option("--with-state", metavar="FOLDER", help="Save the state of all bindings there; the test loads it."),
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print a test that does a run again: the same messages, at the same time. It fails as the run did, until it is mended.
 
@@ -128,7 +128,7 @@ def to_test(
     from wrangler_py.cli.run_test import RecordedBody, test_of
     from wrangler_py.events.reading import items
 
-    with _record(config, env, persist_to) as (connection, folder):
+    with _record(where) as (connection, folder):
         run = _find(connection, run_id)
         ids = [bytes.fromhex(entry[0]) for entry in run.messages]
         found = {item.hex: RecordedBody.of(item) for item in items(connection, ids)} if ids else {}

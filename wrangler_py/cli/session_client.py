@@ -15,6 +15,7 @@ import typer
 from wrangler_py.cli.output import CommandError
 
 if TYPE_CHECKING:
+    from wrangler_py.cli.where import Where
     from wrangler_py.store.sessions import SessionInfo
 
 #: How long a call may take that only asks (seconds). One that runs handlers has no limit but theirs.
@@ -112,13 +113,9 @@ class SessionClient:
             sock.settimeout(timeout_s)
 
 
-def connect(
-    configs: Sequence[Path] | None, env: str | None, persist_to: Path | None, wanted: str | None = None
-) -> SessionClient:
+def connect(where: Where, wanted: str | None = None) -> SessionClient:
     """A client of the session that runs here. Raises CommandError when there is none."""
-    from wrangler_py.cli.state import find_project
-
-    return connect_to(find_project(configs, env, persist_to).folder, wanted)
+    return connect_to(where.project().folder, wanted)
 
 
 def connect_to(folder: Path, wanted: str | None = None) -> SessionClient:

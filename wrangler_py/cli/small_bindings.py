@@ -13,9 +13,9 @@ import typer
 
 from wrangler_py.cli.cron_common import iso
 from wrangler_py.cli.groups import command_group
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, plural, result, result_json, table
-from wrangler_py.cli.state import find_project
+from wrangler_py.cli.where import Where, on_state
 
 if TYPE_CHECKING:
     from wrangler_py.bindings.small_state import SmallState
@@ -32,11 +32,11 @@ StoreArgument = Annotated[str, typer.Argument(metavar="STORE_ID", help="The stor
 
 
 @contextmanager
-def _state(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) -> Iterator[SmallState]:
+def _state(where: Where) -> Iterator[SmallState]:
     from wrangler_py.bindings.small_state import SmallState
 
     with errors_told():
-        state = SmallState(find_project(config, env, persist_to).folder)
+        state = SmallState(where.project().folder)
         try:
             yield state
         except (sqlite3.Error, OSError) as problem:
@@ -46,14 +46,14 @@ def _state(config: ConfigOption, env: EnvOption, persist_to: PersistToOption) ->
 
 
 @analytics.command()
+@on_state()
 def datasets(
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the datasets that have points."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         found = state.datasets()
         if as_json:
             result_json([{"dataset": name, "points": count} for name, count in found])
@@ -64,18 +64,18 @@ def datasets(
 
 
 @analytics.command()
+@on_state()
 def points(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset (`dataset` in the config).")],
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="NUMBER", min=1, help="How many of the newest points.")
     ] = 50,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Show the newest points of a dataset, oldest first."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         found = state.points(dataset, limit)
         if as_json:
             result_json(
@@ -107,18 +107,18 @@ def points(
 
 
 @secret.command()
+@on_state()
 def create(
     store_id: StoreArgument,
     name: NameOption,
     value: Annotated[
         str | None, typer.Option("--value", help="The secret; left out, it is read from standard input.")
     ] = None,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Create a secret, or give it another value."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         if value is None:
             value = typer.prompt("Secret", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
         if not value:
@@ -128,15 +128,15 @@ def create(
 
 
 @secret.command("list")
+@on_state()
 def list_secrets(
     store_id: StoreArgument,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """List the secrets of a store, without their values."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         found = state.secrets(store_id)
         if as_json:
             result_json([{"name": one.name, "id": one.id, "created": iso(one.created_ms)} for one in found])
@@ -147,15 +147,15 @@ def list_secrets(
 
 
 @secret.command()
+@on_state()
 def get(
     store_id: StoreArgument,
     name: NameOption,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Print a secret's value."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         value = state.secret(store_id, name)
         if value is None:
             raise CommandError(_missing(state, store_id, name))
@@ -163,15 +163,15 @@ def get(
 
 
 @secret.command()
+@on_state()
 def delete(
     store_id: StoreArgument,
     name: NameOption,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Delete a secret."""
-    with _state(config, env, persist_to) as state:
+    with _state(where) as state:
         if not state.delete_secret(store_id, name):
             raise CommandError(_missing(state, store_id, name))
         result(f'The secret "{name}" is deleted.')

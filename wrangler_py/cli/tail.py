@@ -14,10 +14,10 @@ import typer
 
 from wrangler_py.cli.event_lines import Wanted, as_json, details, lines
 from wrangler_py.cli.folder_changes import FolderChanges
-from wrangler_py.cli.options import ConfigOption, EnvOption, JsonOption, PersistToOption
+from wrangler_py.cli.options import JsonOption
 from wrangler_py.cli.output import CommandError, errors_told, hint, result, result_json_line
 from wrangler_py.cli.session_client import no_session, running_sessions
-from wrangler_py.cli.state import find_project
+from wrangler_py.cli.where import Where, on_state
 from wrangler_py.dev.style import Style, wants_color
 from wrangler_py.events import look, reading, tables
 from wrangler_py.events.digest import Digest
@@ -32,6 +32,7 @@ _PAGE = 500
 
 
 @app.command()
+@on_state()
 def tail(
     queue: Annotated[
         str | None, typer.Option("--queue", "-q", metavar="NAME", help="Only what is about this queue.")
@@ -64,9 +65,8 @@ def tail(
     ] = 0,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")] = True,
     as_json_lines: JsonOption = False,
-    config: ConfigOption = None,
-    env: EnvOption = None,
-    persist_to: PersistToOption = None,
+    *,
+    where: Where,
 ) -> None:
     """Follow what happens: requests, messages, batches and what became of each message, crons, logs, reloads, crashes.
 
@@ -76,7 +76,7 @@ def tail(
     with errors_told():
         wanted = Wanted(queue, worker, tuple(outcome or ()), text, tuple(kind or ()))
         since_ms = None if since is None else moment(since)
-        folder = find_project(config, env, persist_to).folder
+        folder = where.project().folder
         follower = _Follower(folder / tables.FILE_NAME)
         if follow and not running_sessions(folder):
             hint(f"{no_session(folder)} Waiting for one: start it with `wpy dev`. Ctrl-C ends this.")
