@@ -53,7 +53,8 @@ def test_an_excerpt_stands_under_its_message(project: Project):
         "  - Invalid TOML document: invalid value\n"
         "    at wrangler.toml:2\n"
         "      2 | main = \n"
-        "        |        ^"
+        "        |        ^\n"
+        '    hint: texts stand in quotes: main = "src/entry.py"; true, false and numbers do not'
     )
 
 

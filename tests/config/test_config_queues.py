@@ -413,3 +413,35 @@ def test_hints_are_written_in_the_files_own_syntax(project: Project):
         'for example binding = "MY_QUEUE"',
         "write [[queues.consumers]], with two brackets",
     ]
+
+
+@pytest.mark.parametrize(
+    ("produced", "consumed", "meant"),
+    [
+        ("emails", "email", True),
+        ("jobs", "jbos", True),
+        ("jobs", "jods", True),
+        ("jobs", "jobs-eu", False),
+        ("jobs-1", "jobs-2", False),
+        ("jobs-a", "jobs-b", False),
+        ("jobs", "tasks", False),
+        ("jobs", "jobs", False),
+    ],
+)
+def test_a_misspelt_queue_is_told(project: Project, produced: str, consumed: str, meant: bool):
+    project.toml(
+        f'[[queues.producers]]\nbinding = "Q"\nqueue = "{produced}"\n[[queues.consumers]]\nqueue = "{consumed}"\n'
+    )
+    problems = project.load().warnings
+    assert [problem.text for problem in problems] == (
+        [f'Nothing sends to the queue "{consumed}", and nothing consumes "{produced}".'] if meant else []
+    )
+    assert all((p.field, p.line) == ("queues.consumers[0].queue", BODY_LINE + 4) for p in problems)
+
+
+def test_a_dead_letter_queue_is_no_misspelt_one(project: Project):
+    project.toml(
+        'queues.producers = [{ binding = "Q", queue = "jobd" }]\n'
+        'queues.consumers = [{ queue = "tasks", dead_letter_queue = "jobs" }, { queue = "jobs" }]\n'
+    )
+    assert project.warnings() == []

@@ -64,7 +64,7 @@ def not_found(cwd: Path) -> Problem:
     there = [(name, Path(cwd) / name) for name in NAMES]
     spoilt = [f"{n} is {'a folder' if p.is_dir() else 'a broken link'}" for n, p in there if os.path.lexists(p)]
     hint = (
-        "run `wpy dev src/entry.py` to start without one, or create a wrangler.toml:\n"
+        "`wpy init` makes a project here, `wpy dev src/entry.py` starts without a config; or create a wrangler.toml:\n"
         'name = "my-worker"\nmain = "src/entry.py"\ncompatibility_date = "2026-01-01"\n'
         'compatibility_flags = ["python_workers"]'
     )

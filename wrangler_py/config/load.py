@@ -20,7 +20,7 @@ from wrangler_py.config.environments import Sections, check_known_fields, choose
 from wrangler_py.config.find import find_config, not_found, passed_over
 from wrangler_py.config.model import ConfigError, Problem, SessionConfig, WorkerConfig
 from wrangler_py.config.positions import FieldPath
-from wrangler_py.config.problems import Report, shown_path
+from wrangler_py.config.problems import Report, is_slip, shown_path
 from wrangler_py.config.source import Source, SourceError, empty_problem, read_source
 from wrangler_py.config.validate_queues import Queues, read_queues
 from wrangler_py.config.variables import read_required_secrets, read_secrets, read_vars
@@ -58,6 +58,7 @@ def load_session(
     drafts, problems = _read_all(asked, config_paths, script, dict(var_overrides or {}))
     problems += [problem for draft in drafts for problem in draft.report_problems()]
     problems += _clashes(drafts, asked.cwd)
+    problems += _misspelt_queues(drafts, asked.cwd)
     problems = _in_file_order(problems, [draft.path for draft in drafts if draft.path])
     if any(problem.severity == "error" for problem in problems):
         raise ConfigError(problems)
@@ -270,6 +271,28 @@ def _clashes(drafts: list[_Draft], cwd: Path) -> list[Problem]:
                 text = limits.multiple_consumers(consumer.queue, first.name, draft.name)
                 hint = f"a queue has one consumer; the other one is {_place(first, first_path, cwd)}"
                 problems.append(_problem(draft, text, (*path, "queue"), hint))
+    return problems
+
+
+def _misspelt_queues(drafts: list[_Draft], cwd: Path) -> list[Problem]:
+    """Queues that are consumed and never sent to, beside one that is sent to and never consumed and is named almost so."""
+    produced = {producer.queue: (d, path) for d in drafts for producer, path in d.queues.producers}
+    consumers = [(consumer, d, path) for d in drafts for consumer, path in d.queues.consumers]
+    consumed = {consumer.queue for consumer, _, _ in consumers}
+    fed = {*produced, *(consumer.dead_letter_queue for consumer, _, _ in consumers)}
+    problems = []
+    for consumer, draft, path in consumers:
+        if consumer.queue in fed or draft.report is None:
+            continue
+        for other, (sender, place) in produced.items():
+            if other not in consumed and is_slip(consumer.queue, other):
+                report = Report(draft.report.source)
+                text = f'Nothing sends to the queue "{consumer.queue}", and nothing consumes "{other}".'
+                hint = (
+                    f'is "{other}" meant, as in {_place(sender, place, cwd)}? A misspelt name makes a queue of its own'
+                )
+                report.warning(text, (*path, "queue"), hint)
+                problems += report.problems
     return problems
 
 

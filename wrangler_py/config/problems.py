@@ -90,6 +90,25 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
+def is_slip(name: str, other: str) -> bool:
+    """Whether two names differ by one slip of the keys: a letter that is missing or another, or two that changed places.
+
+    `jobs-a` and `jobs-b`, `jobs1` and `jobs2` do not.
+    """
+    start = _shared(name, other)
+    end = _shared(name[start:][::-1], other[start:][::-1])
+    left, right = name[start : len(name) - end], other[start : len(other) - end]
+    swapped = len(left) == 2 and left == right[::-1]
+    if not (swapped or (max(len(left), len(right)) == 1)) or not (left + right).isalpha():
+        return False
+    return end > 0 or not name[:start].endswith(("-", "_"))
+
+
+def _shared(text: str, other: str) -> int:
+    """How many letters two texts begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other)))
+
+
 def shown_path(path: Path, cwd: Path | None = None) -> str:
     """`path` as seen from `cwd` (the current folder), the way wrangler prints it."""
     try:

@@ -204,6 +204,8 @@ def _toml_problem(path: Path, text: str, message: str) -> Problem:
     # tomllib prints a key as a Python tuple.
     message = _TUPLE.sub(lambda key: f'"{dotted(ast.literal_eval(key[0]))}"', message)
     hint = None
+    if "nvalid value" in message:
+        hint = 'texts stand in quotes: main = "src/entry.py"; true, false and numbers do not'
     if "overwrite a value" in message or "twice" in message:
         hint = "a key and a [table] may each stand only once; [[name]] adds one more entry to a list"
     return Problem(

@@ -68,8 +68,8 @@ class Failure(Struct, frozen=True):
 def unconsumed(record: QueueRecord, file: Path | None) -> Advice:
     """Messages that nobody takes. `file`: the config, for its syntax."""
     text = (
-        f'Queue "{record.name}" holds {_messages(record.backlog_count)}, and no Worker consumes it. They are kept for '
-        f"{_kept(record)}; to handle them, add {snippets.entry(file, 'queues.consumers', queue=record.name)}."
+        f'Queue "{record.name}" holds {_messages(record.backlog_count)}, and no Worker consumes it. What it holds is kept '
+        f"for {_kept(record)}; to handle it, add {snippets.entry(file, 'queues.consumers', queue=record.name)}."
     )
     return Advice("unconsumed", record.name, text)
 

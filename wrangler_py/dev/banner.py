@@ -120,10 +120,20 @@ def _cut(text: str) -> str:
 
 
 def _table(terminal: Terminal, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """With wrangler's gaps; with smaller ones, or a line for each cell, on a terminal that is too narrow."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    room = terminal.width
+    between = len(header) - 1
+    gap = 6 if room is None or sum(widths) + 6 * between <= room else 2
+    if room is not None and sum(widths) + gap * between > room:
+        for row in rows:
+            terminal.line(row[0])
+            for name, cell in zip(header[1:], row[1:], strict=True):
+                terminal.line(terminal.style(f"  {name}: ", "dim") + cell)
+        return
 
     def text(row: tuple[str, ...]) -> str:
-        return "      ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        return (" " * gap).join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
     terminal.line(terminal.style(text(header), "dim"))
     for row in rows:

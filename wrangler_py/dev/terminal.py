@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -37,6 +38,11 @@ class Terminal:
         self._gone = False
 
     # Writing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int | None:
+        """The columns of the terminal; None when a file or a pipe is written."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else None
 
     def line(self, text: str = "") -> None:
         """Print a line as it is."""
