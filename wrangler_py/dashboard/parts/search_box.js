@@ -9,14 +9,15 @@ import { Icon } from "./icons.js";
  */
 export function SearchBox({ value, onChange, known, placeholder, error }) {
   const [text, show] = useState(value);
-  // What the box holds, also before it is drawn again.
+  // What the box holds and offers, also before it is drawn again: keys may come faster than it is.
   const latest = useRef(value);
   const setText = (next) => {
     latest.current = next;
     show(next);
   };
-  const [offers, setOffers] = useState({ start: 0, list: [] });
-  const [at, setAt] = useState(-1);
+  const [{ offers, at }, draw] = useState({ offers: { start: 0, list: [] }, at: -1 });
+  const offered = useRef({ offers, at });
+  const setOffered = (more) => draw((offered.current = { ...offered.current, ...more }));
   const [focused, setFocused] = useState(false);
   const input = useRef(null);
   const timer = useRef(0);
@@ -32,8 +33,7 @@ export function SearchBox({ value, onChange, known, placeholder, error }) {
     timer.current = setTimeout(() => onChange(next.trim()), wait);
   };
   const offer = (next) => {
-    setOffers(suggest(next, input.current.selectionStart ?? next.length, known));
-    setAt(-1);
+    setOffered({ offers: suggest(next, input.current.selectionStart ?? next.length, known), at: -1 });
   };
   const typed = (event) => {
     setText(event.target.value);
@@ -42,27 +42,28 @@ export function SearchBox({ value, onChange, known, placeholder, error }) {
     if (!/(^|\s)-?[a-z.]+:$|(^|\s)-?body\.[\w.]*$/.test(event.target.value)) tell(event.target.value);
   };
   const take = (suggestion) => {
-    const cursor = input.current.selectionStart ?? text.length;
-    const next = text.slice(0, offers.start) + suggestion.insert + text.slice(cursor).replace(/^\s+/, "");
-    const place = offers.start + suggestion.insert.length;
+    const box = input.current;
+    const { start } = offered.current.offers;
+    const next = box.value.slice(0, start) + suggestion.insert + box.value.slice(box.selectionStart ?? box.value.length).replace(/^\s+/, "");
+    const place = start + suggestion.insert.length;
+    box.value = next;
+    box.setSelectionRange(place, place);
     setText(next);
-    requestAnimationFrame(() => {
-      input.current.setSelectionRange(place, place);
-      offer(next);
-      if (suggestion.insert.endsWith(" ")) tell(next, 0);
-    });
+    offer(next);
+    if (suggestion.insert.endsWith(" ")) tell(next, 0);
   };
   const keys = (event) => {
+    const { offers, at } = offered.current;
     const n = offers.list.length;
-    if (event.key === "ArrowDown" && n) setAt((at + 1) % n);
-    else if (event.key === "ArrowUp" && n) setAt((at - 1 + n) % n);
+    if (event.key === "ArrowDown" && n) setOffered({ at: (at + 1) % n });
+    else if (event.key === "ArrowUp" && n) setOffered({ at: (at - 1 + n) % n });
     else if ((event.key === "Tab" || event.key === "Enter") && at >= 0) take(offers.list[at]);
     else if (event.key === "Enter") {
-      tell(text, 0);
+      tell(latest.current, 0);
       input.current.blur();
       /** @type {HTMLElement} */ (document.querySelector("main .vlist"))?.focus();
     } else if (event.key === "Escape") {
-      if (text && at < 0) {
+      if (latest.current && at < 0) {
         setText("");
         tell("", 0);
       }
