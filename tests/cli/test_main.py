@@ -92,6 +92,37 @@ class TestImports:
         assert not {"typer", "pydantic", "rich"} & imported(project, "dev", "--help")
 
 
+class TestFirstProcess:
+    """A Python Worker's process is started before anything is imported, unless there is no Python Worker to run in it."""
+
+    @pytest.mark.parametrize(
+        ("configs", "arguments", "started"),
+        [
+            ({"wrangler.toml": 'main = "src/entry.py"'}, [], 1),
+            ({"wrangler.toml": 'name = "a"\nmain = "src/index.ts" # the "main" one'}, [], 0),
+            ({"wrangler.jsonc": '{\n  // "main": "a.py"\n  "main": "src/index.mjs"\n}'}, [], 0),
+            ({"a.toml": "main = 'a.js'", "b.toml": 'main = "b.py"'}, ["-c", "a.toml", "--config=b.toml"], 1),
+            ({"a.toml": "main = 'a.js'"}, ["-c", "a.toml"], 0),
+            ({}, ["--config=none.toml"], 1),
+            ({}, [], 1),
+        ],
+    )
+    def test_is_started_for_python(self, tmp_path, monkeypatch, configs, arguments, started):
+        import wrangler_py.__main__ as command
+        from wrangler_py.cli import main
+        from wrangler_py.runtime.python import spawn
+
+        for name, text in configs.items():
+            (tmp_path / name).write_text(text)
+        spawned, given = [], []
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["wpy", "dev", *arguments])
+        monkeypatch.setattr(spawn, "spawn", lambda: spawned.append(1) or "process")
+        monkeypatch.setattr(main, "run", lambda *rest: given.append(rest[1]))
+        command.main()
+        assert (len(spawned), given) == (started, ["process" if started else None])
+
+
 class TestWrongCommandLines:
     @pytest.mark.parametrize(
         ("arguments", "text"),

@@ -12,15 +12,6 @@ from wrangler_py.bindings import limits
 
 #: The checksums that a put may bring, in the order in which R2 looks at them, with the names in its texts.
 CHECKSUMS = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "sha384": "SHA-384", "sha512": "SHA-512"}
-#: `httpMetadata`: field, HTTP header. `cacheExpiry` holds milliseconds since the epoch, the others text.
-HTTP_FIELDS = {
-    "contentType": "content-type",
-    "contentLanguage": "content-language",
-    "contentDisposition": "content-disposition",
-    "contentEncoding": "content-encoding",
-    "cacheControl": "cache-control",
-    "cacheExpiry": "expires",
-}
 
 
 class R2Error(Exception):

@@ -52,11 +52,6 @@ class within:
         current_span.reset(self._token)
 
 
-def new_trace() -> str:
-    """The id of a trace that nothing belongs to yet."""
-    return os.urandom(16).hex()
-
-
 def parse_traceparent(value: str) -> tuple[str, str] | None:
     """Trace and parent of a `traceparent` header (W3C Trace Context, 3.2), or None for one that is to be ignored."""
     found = _TRACEPARENT.fullmatch(value.strip())
