@@ -4,7 +4,6 @@ import ctypes
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_wpy
 
 from wrangler_py.store.database import Store, open_store
 
@@ -78,7 +78,7 @@ class Project:
         before: Callable[[], None] | None = None,
         stdin: bytes | str | None = None,
     ) -> Done:
-        done = subprocess.run(
+        done = warm_wpy.run(
             self.command(*arguments),
             cwd=cwd or self.root,
             env=self.environment(env),
@@ -98,14 +98,14 @@ class Project:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         """A command that goes on. The test ends it."""
-        return subprocess.Popen(
+        return warm_wpy.Popen(
             self.command(*arguments),
             cwd=self.root,
             env=self.environment(),
             stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=_interruptible,
+            preexec_fn=warm_wpy.interruptible,
             **options,
         )
 
@@ -116,7 +116,7 @@ class Project:
         kept = {name: value for name, value in self.environment().items() if name != "CI"}
         kept |= {"TERM": "xterm", "COLUMNS": "200", **(env or {})}
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-        process = subprocess.Popen(self.command(*arguments), cwd=self.root, env=kept, **streams)
+        process = warm_wpy.Popen(self.command(*arguments), cwd=self.root, env=kept, **streams)
         os.close(theirs)
         os.write(ours, typed.encode())
         shown = b""
@@ -166,11 +166,6 @@ def project(tmp_path: Path) -> Project:
     root = tmp_path / "project"
     root.mkdir()
     return Project(root)
-
-
-def _interruptible() -> None:
-    """A child of a process that ignores Ctrl-C, as one in the background of a shell does, gets it all the same."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def without_root_rights() -> None:

@@ -1,9 +1,9 @@
 """`wpy queues update`, `delete`, `pause-delivery`, `resume-delivery` and `purge` without a session."""
 
-import subprocess
 import sys
 
 import pytest
+import warm_wpy
 
 CONFIG = """
 [[queues.producers]]
@@ -238,7 +238,7 @@ class TestAQueueThatDoesNotExist:
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="arguments are Unicode there")
 class TestANameThatIsNoText:
     def run(self, project, *arguments: str | bytes) -> tuple[int, str]:
-        done = subprocess.run([*project.command("queues"), *arguments], cwd=project.root, capture_output=True)
+        done = warm_wpy.run([*project.command("queues"), *arguments], cwd=project.root, capture_output=True)
         return done.returncode, done.stderr.decode()
 
     @pytest.mark.parametrize("command", NAMING)

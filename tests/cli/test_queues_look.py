@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import warm_wpy
 
 from wrangler_py.clock import SystemClock
 from wrangler_py.queues import tables
@@ -154,7 +155,7 @@ class TestListOnATerminal:
 
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        process = subprocess.Popen(
+        process = warm_wpy.Popen(
             [sys.executable, "-m", "wrangler_py", "queues", "list"],
             cwd=project.root,
             env=project.environment({"TERM": "xterm", **dict(env)}),

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+import warm_wpy
 from session_project import environment
 
 #: Fails what it is told to; everything it is given goes into one file, in order.
@@ -531,7 +532,7 @@ def test_the_session_ends_in_the_middle_of_a_move(frozen):
 
 
 def moving(session, *arguments):
-    return subprocess.Popen(
+    return warm_wpy.Popen(
         session.project.command("clock", *arguments),
         cwd=session.project.folder,
         env=environment(),

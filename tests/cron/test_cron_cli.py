@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_wpy
 
 from wrangler_py.cron.runs import RunRecord, RunTable
 from wrangler_py.store.database import open_store
@@ -25,7 +26,7 @@ crons = %s
 
 def wpy(*arguments, cwd=None, stdin=b"", **environment):
     env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
-    done = subprocess.run(
+    done = warm_wpy.run(
         [sys.executable, "-m", "wrangler_py", "cron", *arguments],
         cwd=cwd,
         input=stdin,

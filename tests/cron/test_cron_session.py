@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+import warm_wpy
 from session_project import Project, environment
 
 WORKER = """
@@ -410,7 +411,7 @@ def test_runs_are_told_with_what_they_need(project, frozen):
 
 
 def start(project, *arguments):
-    return subprocess.Popen(
+    return warm_wpy.Popen(
         project.command(*arguments),
         cwd=project.folder,
         env=environment(),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+import warm_wpy
 
 HELLO = """
 from workers import Response, WorkerEntrypoint
@@ -35,7 +36,7 @@ def hello(project):
 
 def run_dev(project, *arguments: str, timeout: float = 20.0) -> subprocess.CompletedProcess[str]:
     """A session that is expected to end by itself."""
-    return subprocess.run(
+    return warm_wpy.run(
         [sys.executable, "-m", "wrangler_py", "dev", *arguments],
         cwd=project.folder,
         capture_output=True,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm_wpy
 from session_project import Project, environment
 
 CONFIG = """
@@ -99,7 +100,7 @@ def test_the_record_outlives_kill_9_and_restarts_and_tail_shows_the_past(project
 
 def test_tail_is_live(project: Project):
     command = project.command("tail", "--json", "--kind", "batch.finished")
-    with subprocess.Popen(command, cwd=project.folder, env=environment(), stdout=subprocess.PIPE, text=True) as tail:
+    with warm_wpy.Popen(command, cwd=project.folder, env=environment(), stdout=subprocess.PIPE, text=True) as tail:
         try:
             server = project.start()  # after the tail: it waits for a record to come into being
             server.post("/", json="one")

@@ -29,6 +29,8 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 
+import warm_wpy
+
 #: Tools wait for this very line.
 READY = re.compile(r"^\[wrangler:info\] Ready on (http://\S+:\d+)$")
 #: How long a session may take to be ready, and a line to come (seconds): far more than either takes on a busy machine.
@@ -125,7 +127,7 @@ class DevServer:
     def launch(self) -> None:
         """Start the process and do not wait: for sessions that are expected to fail, with `wait_exit`."""
         assert self._process is None, "started already"
-        self._process = subprocess.Popen(
+        self._process = warm_wpy.Popen(
             self.command,
             cwd=self.cwd,
             env=self._env,
@@ -207,7 +209,12 @@ class DevServer:
 
     def processes(self) -> dict[int, str]:
         """The session's processes that are alive: pid and command, workers and their children included."""
-        return dict(_marked(self._mark)) if sys.platform == "linux" else dict(_in_group(self._group))
+        found = dict(_marked(self._mark)) if sys.platform == "linux" else dict(_in_group(self._group))
+        if (
+            self._process is not None and self._process.poll() is None
+        ):  # a warm one has the variables of another process
+            found[self.pid] = " ".join(self.command)
+        return found
 
     def _wait_for_none(self, within: float = 1.0) -> dict[int, str]:
         """What is left `within` seconds after the end: a process that is being torn down is no leftover."""
@@ -221,7 +228,7 @@ class DevServer:
 
         Raises AssertionError when it does not end with 0.
         """
-        finished = subprocess.run(
+        finished = warm_wpy.run(
             [*self.command[:3], *arguments, "--persist-to", str(self.state)],
             cwd=self.cwd,
             env=self._env,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm_wpy
 from dev_server import DevServer
 
 HEAD = """\
@@ -79,7 +80,7 @@ class Project:
 
     def wpy(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> Done:
         """A command as a script runs it."""
-        done = subprocess.run(
+        done = warm_wpy.run(
             self.command(*arguments),
             cwd=self.folder,
             env=environment(),

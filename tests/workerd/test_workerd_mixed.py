@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from typing import Any
 
+import warm_wpy
 from js_project import JsProject
 
 PYTHON = """\
@@ -105,7 +105,7 @@ def test_the_virtual_clock_moves_delays_and_crons_of_typescript_workers(js: JsPr
 
     def wpy(*arguments: str) -> str:
         command = [sys.executable, "-m", "wrangler_py", *arguments, "--persist-to", str(js.state)]
-        return subprocess.run(command, cwd=js.folder, capture_output=True, text=True, timeout=60, check=True).stdout
+        return warm_wpy.run(command, cwd=js.folder, capture_output=True, text=True, timeout=60, check=True).stdout
 
     wpy("clock", "advance", "59m")
     server.wait_for(r"\[jobs\] .*cron 30 \* \* \* \* 2026-03-01T09:30:00\.000Z")
