@@ -29,8 +29,16 @@ from typing import Any
 _COMMAND = [sys.executable, "-m", "wrangler_py"]
 _PID = struct.Struct("i")
 #: What an interpreter or a library reads when it starts, so that a fork comes too late for it.
-_READ_AT_THE_START = tuple(
-    ["PYTHON", "LC_", "LANG", "LD_", "TERMINAL_WIDTH", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TYPER_"]
+_READ_AT_THE_START = (
+    "PYTHON",
+    "LC_",
+    "LANG",
+    "LD_",
+    "TERMINAL_WIDTH",
+    "FORCE_COLOR",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+    "TYPER_",
 )
 #: The rooms of wpy that belong to another process or to pytest, and what is no module of wpy's at all.
 _NOT_PRELOADED = tuple(f"wrangler_py.{name}" for name in ("__main__", "testing", "runtime.worker", "cli.templates"))
