@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -64,8 +65,11 @@ def init(
     output.result(f"{worker}: {TEMPLATES[template]}")
     for file in written:
         output.result(f"  {file}")
-    into = "" if directory is None else f"cd {directory} && "
-    output.result(f"\nTest it:  {into}pytest\nRun it:   {into}wpy dev")
+    steps = ([] if directory is None else [f"cd {shlex.quote(str(directory))}"]) + (
+        ["npm install"] if "package.json" in written else []  # workerd and esbuild
+    )
+    first = "".join(f"{step} && " for step in steps)
+    output.result(f"\nTest it:  {first}pytest\nRun it:   {first}wpy dev")
 
 
 def _write(folder: Path, files: dict[Path, Path], worker: str, *, force: bool) -> list[str]:
