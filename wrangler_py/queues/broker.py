@@ -15,7 +15,7 @@ from functools import partial
 from wrangler_py.clock import Clock
 from wrangler_py.events.log import EventLog
 from wrangler_py.events.trace import Span, current_span
-from wrangler_py.queues import backlog, history, limits, outbox, tables
+from wrangler_py.queues import backlog, history, limits, outbox_marks, tables
 from wrangler_py.queues.history import BatchRun
 from wrangler_py.queues.intake import Intake, check_limits
 from wrangler_py.queues.message import Message, OutgoingMessage, QueueMetrics
@@ -133,11 +133,11 @@ class Broker:
 
     def stored_of(self, outbox_name: str) -> int:
         """The number of the last send of an outbox that is stored; 0: none."""
-        return outbox.stored(self._store, outbox_name)
+        return outbox_marks.stored(self._store, outbox_name)
 
     def forget_outbox(self, name: str) -> asyncio.Future[None]:
         """An outbox is no more; its file has to be gone already."""
-        return self._store.submit(partial(outbox.forget, name=name))
+        return self._store.submit(partial(outbox_marks.forget, name=name))
 
     def _note_sent(
         self, queue: str, span: Span | None, messages: Sequence[OutgoingMessage], new: Sequence[NewMessage]

@@ -4,7 +4,7 @@ What a send answers (the backlog with its messages in it) is read from the datab
 as nobody else has changed anything: every change by this process moves the connection's `total_changes`, every change by
 another one SQLite's `data_version`.
 
-Sends that an outbox keeps (outbox.py) are never refused for good: when they cannot be stored, they are held and tried again,
+Sends that an outbox keeps (runtime/outbox.py) are never refused for good: when they cannot be stored, they are held and tried again,
 in their order and before any that come later.
 """
 
@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from wrangler_py.clock import Clock
-from wrangler_py.queues import backlog, limits, outbox, tables
+from wrangler_py.queues import backlog, limits, outbox_marks, tables
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.queues.tables import NewMessage
 from wrangler_py.store.database import Store
@@ -191,7 +191,7 @@ class Intake:
                 marks[send.kept[0]] = send.kept[1]
         tables.insert(connection, known.seq + 1, now, values)
         if marks:
-            outbox.mark(connection, marks)
+            outbox_marks.mark(connection, marks)
         known.seq = seq
         if seq - known.counted > backlog.UNCOUNTED:
             backlog.count_up(connection)

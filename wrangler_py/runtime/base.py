@@ -158,7 +158,7 @@ class QueueService(Protocol):
 
 
 class KeepingQueues(QueueService, Protocol):
-    """Queues that know how far an outbox is stored (queues/outbox.py)."""
+    """Queues that know how far an outbox is stored (queues/outbox_marks.py)."""
 
     def stored_of(self, outbox_name: str) -> int: ...
 

@@ -157,7 +157,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX message_shifted ON message (queue_id, entered_ms) WHERE owner = 0 AND visible_ms <> entered_ms;
     CREATE INDEX message_leased ON message (queue_id, entered_ms) WHERE owner <> 0;
     """,
-    # 6: up to which number the sends in a worker's outbox file are stored (queues/outbox.py).
+    # 6: up to which number the sends in a worker's outbox file are stored (queues/outbox_marks.py).
     """
     CREATE TABLE outbox (
         name TEXT PRIMARY KEY,
