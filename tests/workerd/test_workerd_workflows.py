@@ -52,7 +52,7 @@ CODE = """
             return found;
         },
         async fatal(step) { await step.do("fatal", async () => { throw new NonRetryableError("no use"); }); },
-        async throws() { throw new Custom("uncaught"); },
+        async throws(step) { await step.do("well", async () => 1); throw new Custom("uncaught"); },
         async function(step) { return step.do("function", (async () => () => 1) as any); },
         async stream(step) {
             const made: any = await step.do("stream", (async () => new Response("streamed").body) as any);
@@ -84,6 +84,7 @@ CODE = """
     export class Orders extends WorkflowEntrypoint<Env, { mode: string }> {
         async run(event: WorkflowEvent<{ mode: string }>, step: WorkflowStep) {
             console.log("run", event.payload.mode);
+            if (event.payload.mode === "throws") this.ctx.waitUntil(scheduler.wait(200));  // it outlives its run
             return MODES[event.payload.mode](step, event);
         }
     }
@@ -177,6 +178,7 @@ def test_steps_events_and_control(js: JsProject) -> None:
     listed = json.loads(server.wpy("workflows", "list", "--json"))
     assert listed[0]["instances"] == {"complete": 6, "errored": 3, "terminated": 1}
     assert not server.find("had hung")
+    assert not server.find("after close")  # nothing is asked on when a run has ended
 
 
 def test_what_was_done_is_not_done_again(js: JsProject) -> None:

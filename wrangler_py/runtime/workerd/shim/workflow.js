@@ -16,11 +16,15 @@ export function instance(make, within) {
 		server,
 		(kind, event) =>
 			within(async () => {
+				const step = new WorkflowStep(session);
+				session.ended.then(() => step.over());
 				try {
-					return await make().run(session.decode(event), new WorkflowStep(session));
+					return await make().run(session.decode(event), step);
 				} catch (error) {
 					console.error(`\u0002Uncaught ${error?.stack ?? error}`);
 					throw session.decode(thrown(error));
+				} finally {
+					step.over();
 				}
 			}),
 		{ mute: true },
@@ -46,6 +50,11 @@ class WorkflowStep {
 			setTimeout(() => this.#rest(question), REST_MS);
 		}
 		return answer;
+	}
+
+	// Nobody asks any more whether it rests.
+	over() {
+		this.#questions++;
 	}
 
 	#rest(question) {
