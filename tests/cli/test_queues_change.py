@@ -204,6 +204,7 @@ NAMING = {
     "send": ("1",),
     "peek": (),
     "retry": ("--all",),
+    "discard": ("0" * 32,),
     "redrive": ("--all",),
     "history": (),
     "tail": (),

@@ -69,6 +69,10 @@ class Room(DurableObject):
         await self.ctx.storage.put("last", {"who": who, "n": 3})
         self.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS visits (who TEXT, big INTEGER)")
         self.ctx.storage.sql.exec("INSERT INTO visits VALUES (?, 9007199254740993)", who)
+        await self.ctx.storage.setAlarm(1_800_000_000_000)
+
+    async def alarm(self, info=None):
+        pass
 
 
 class OrderFlow(WorkflowEntrypoint):
@@ -226,6 +230,43 @@ def test_faults_strike_as_often_as_they_should(api: Api) -> None:
     api.post("faults/add", {"queue": "jobs-dead", "kind": "fail"}, 404)
 
 
+def test_what_the_page_does_to_messages_faults_and_alarms_commands_do_too(api: Api, project: Project) -> None:
+    for body in "12":
+        api.post("queues/jobs-dead/send", {"text": body})
+    ids = [row["id"] for row in api.find("", queue="jobs-dead")]
+    done = project.wpy("queues", "discard", "jobs-dead", ids[0], "f" * 32, "--json")
+    assert (done.code, done.json) == (
+        1,
+        {"queue_name": "jobs-dead", "discarded": 1, "in_flight": [], "unknown": ["f" * 32]},
+    )
+    api.until(f"messages/{ids[0]}", lambda shown: shown["state"] == "discarded")
+    token = api.post("messages/discard", {"ids": ids[1:]})["undo"]
+    assert project.wpy("queues", "undo", "--json", "--", token).json == {"restored": 1}
+    assert [row["id"] for row in api.find("", queue="jobs-dead", state="dead,ready")] == [ids[1]]
+    again = project.wpy("queues", "undo", "--", token)
+    assert again.code == 1 and "nothing to take back" in again.err
+    assert project.wpy("queues", "discard", "jobs-dead", ids[1]).out.startswith("1 message of queue")
+
+    fault = project.wpy("faults", "add", "jobs", "slow", "--ms", "5", "--times", "2", "--json").json
+    assert project.wpy("faults", "list", "--json").json == [fault] == api.get("faults")["faults"]
+    assert "slow 5 ms" in project.wpy("faults", "list").out
+    assert project.wpy("faults", "remove", str(fault["id"]), "--json").json == {"id": fault["id"]}
+    assert project.wpy("faults", "list", "--json").json == []
+    wrong = project.wpy("faults", "add", "jobs", "explode")
+    assert wrong.code == 1 and "`kind` must be one of" in wrong.err
+
+    (alarm,) = project.wpy("alarms", "list", "--json").json
+    assert (alarm["worker"], alarm["class"], alarm["name"]) == ("app", "Room", "lobby")
+    assert "lobby" in project.wpy("alarms", "list").out
+    which = {"worker": "app", "namespace": "Room", "objectId": alarm["id"]}
+    line = api.reply("alarms/run", {**which, "preview": True}).json()["also"]["cli"]
+    assert line == f"wpy alarms run app Room {alarm['id']}"
+    assert project.wpy(*line.split()[1:], "--json").json == {"outcome": "ok", "error": None}
+    assert project.wpy("alarms", "list", "--json").json == []
+    gone = project.wpy(*line.split()[1:])
+    assert gone.code == 1 and "has no alarm" in gone.err
+
+
 #: Calls with lines to copy, and what each line is for.
 CALLS: list[tuple[str, dict[str, Any]]] = [
     ("queues/jobs/send", {"text": '{"a": "it\'s"}', "contentType": "json"}),
@@ -233,7 +274,6 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("queues/jobs/pause", {}),
     ("queues/jobs/resume", {}),
     ("queues/jobs-dead/redrive", {}),
-    ("queues/jobs-dead/purge", {}),
     ("crons/trigger", {"cron": "0 4 * * *", "worker": "app", "timeMs": 1772337600000}),
     ("crons/pause", {}),
     ("crons/resume", {}),
@@ -258,7 +298,9 @@ def test_the_lines_to_copy_run_as_they_are(api: Api, project: Project, tmp_path:
         ("messages/replay", {"ids": [message]}),
         ("messages/retry", {"ids": [message]}),
         *CALLS,
-        ("alarms/run", {"worker": "app", "namespace": "Room", "objectId": "0" * 64}),
+        ("messages/discard", {"ids": [message]}),
+        ("faults/add", {"queue": "jobs", "kind": "slow", "percent": 50, "times": 1, "ms": 5}),
+        ("faults/remove", {"id": api.post("faults/add", {"queue": "jobs", "kind": "fail"})["fault"]["id"]}),
     ]
     # A shell as a person has it: `wpy` on the path, in the folder of the project.
     bin_folder = tmp_path / "bin"
@@ -287,7 +329,7 @@ def test_the_lines_to_copy_run_as_they_are(api: Api, project: Project, tmp_path:
         "state/kv/put", {"namespace": "cache/one", "key": "from page", "text": "by curl's", "preview": True}
     )
     assert '"ok": true' in run(curl.json()["also"]["curl"]) and api.server.get("/cached").text == "by curl's"
-    assert without_cli <= {"alarms/run"}, without_cli
+    assert not without_cli
     # And the lines for tests, as one test.
     project.write(
         "test_copied.py",

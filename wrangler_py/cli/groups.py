@@ -28,6 +28,8 @@ _GROUPS: Members = {
     "queues": ("queues:app", "Local queues: create, look, change, send, follow."),
     "cron": ("cron:app", "Explain, check, list and run crons."),
     "clock": ("clock:app", "Show and move the clock of a running session."),
+    "alarms": ("alarms:app", "Alarms of Durable Objects: list them, run one now."),
+    "faults": ("faults:app", "Faults on purpose in a running session."),
     "kv": ("kv:app", "Local Workers KV: keys, in bulk, namespaces."),
     "d1": ("d1:app", "Local D1 databases: run SQL, migrations, export."),
     "r2": ("r2:app", "Local R2 buckets: put, get, delete, list objects."),

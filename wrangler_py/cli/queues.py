@@ -17,6 +17,8 @@ _COMMANDS: Members = {
     "send": ("queues_send:send", None),
     "peek": ("queues_messages:peek", None),
     "retry": ("queues_messages:retry", None),
+    "discard": ("queues_discard:discard", None),
+    "undo": ("queues_discard:undo", None),
     "redrive": ("queues_redrive:redrive", None),
     "history": ("queues_history:history_command", None),
     "tail": ("queues_history:tail", None),

@@ -12,7 +12,7 @@ from wrangler_py.events.reading import Run
 from wrangler_py.events.traces import log_as_json
 from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
-from wrangler_py.server.dashboard_api.also import also
+from wrangler_py.server.dashboard_api.also import also, command
 from wrangler_py.server.dashboard_api.call import CURSOR, LIMIT, Call, Parameter, Routes
 
 ROUTES = Routes("Runs")
@@ -197,7 +197,7 @@ async def run_alarm(call: Call) -> dict[str, Any]:
     given = {name: call.text(name) for name in _WHICH}
     if None in given.values():
         raise CallError("Say which one by `worker`, `namespace` and `objectId`.")
-    lines = also(call, "alarms/run", given)
+    lines = also(call, "alarms/run", given, command("alarms", "run", *given.values()))
     if call.preview:
         return {"ok": True, "also": lines}
     run = call.session.controls.get(_RUN_ALARM)

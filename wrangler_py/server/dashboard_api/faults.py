@@ -7,7 +7,7 @@ from typing import Any
 from wrangler_py.queues.faults import KINDS, MAX_SLOW_MS
 from wrangler_py.server.control import CallError
 from wrangler_py.server.dashboard_api import schemas
-from wrangler_py.server.dashboard_api.also import also
+from wrangler_py.server.dashboard_api.also import also, command
 from wrangler_py.server.dashboard_api.call import Call, Routes
 
 ROUTES = Routes("Faults")
@@ -66,7 +66,9 @@ async def add(call: Call) -> dict[str, Any]:
             f"`ms` (1 to {MAX_SLOW_MS:,}) says how much later the handler is called: it goes with `slow`, and only there."
         )
     test = "@pytest.mark.wpy_chaos(duplicate=True)" if kind == "duplicate" else None
-    lines = also(call, "faults/add", call.body, None, test)
+    given = {"--percent": None if percent == 100 else f"{percent:g}", "--times": times, "--ms": ms}
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    lines = also(call, "faults/add", call.body, command("faults", "add", queue, kind, *words), test)
     if call.preview:
         return {"ok": True, "also": lines}
     return {"ok": True, "also": lines, "fault": call.session.faults.add(queue, kind, percent, times, ms or 0).as_json()}
@@ -75,7 +77,7 @@ async def add(call: Call) -> dict[str, Any]:
 @ROUTES.post("faults/remove", "Take a fault away", schemas.done(), schemas.record(id=schemas.INTEGER))
 async def remove(call: Call) -> dict[str, Any]:
     rule = call.whole("id", None, 1, 1 << 53)
-    lines = also(call, "faults/remove", call.body)
+    lines = also(call, "faults/remove", call.body, command("faults", "remove", str(rule)))
     if not call.preview and (rule is None or not call.session.faults.remove(rule)):
         raise CallError(f"There is no fault {rule}.", 404)
     return {"ok": True, "also": lines}

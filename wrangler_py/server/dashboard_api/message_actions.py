@@ -101,7 +101,7 @@ async def retry(call: Call) -> dict[str, Any]:
     schemas.record(tuple(_PICK), **_PICK),
 )
 async def discard(call: Call) -> dict[str, Any]:
-    lines = also(call, "messages/discard", _how_picked(call))
+    lines = also(call, "messages/discard", _how_picked(call), await _cli_by_queue(call, "discard"))
     if call.preview:
         return {"ok": True, "also": lines}
     count, token, until_ms = await call.session.bulk.discard(await picked(call))
@@ -119,7 +119,7 @@ async def undo(call: Call) -> dict[str, Any]:
     token = call.text("undo")
     if token is None:
         raise CallError("Say what to take back by `undo`, as the answer to messages/discard named it.")
-    lines = also(call, "messages/undo", {"undo": token})
+    lines = also(call, "messages/undo", {"undo": token}, command("queues", "undo", "--", token))
     if call.preview:
         return {"ok": True, "also": lines}
     count = await call.session.bulk.undo(token)
