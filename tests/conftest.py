@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 #: Tests of real processes, sockets and a browser depend on what else the machine does. Where nobody looks on (CI), one that
 #: fails is run again, at most so often; pytest's summary counts and names them. By hand a failure is a failure.
 RERUNS_IN_CI = 2
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts: the tests send it to their processes."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

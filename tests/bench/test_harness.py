@@ -142,10 +142,8 @@ class TestClient:
         assert result.errors[0].startswith("500")
 
 
-#: Ctrl-C reaches it even where these tests run in the background of a shell, which is inherited otherwise.
 _FAMILY = """
-import signal, subprocess, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"], start_new_session=True)
 time.sleep(600)
 """

@@ -105,7 +105,6 @@ class Project:
             stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=warm_wpy.interruptible,
             **options,
         )
 

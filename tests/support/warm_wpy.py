@@ -7,8 +7,8 @@ and the tests run some thousand of them.
 `run` and `Popen` are those of subprocess, and so is what a test sees: a pid, pipes, signals, an exit code. Behind them stands
 one process that has imported wpy, and forks for each command; what it forked runs `wrangler_py.__main__` and ends as an
 interpreter ends. Whatever could tell the difference starts a fresh interpreter: another Python, options of the interpreter,
-other `PYTHON*` variables or another locale, another `preexec_fn` than `interruptible`, and every system but Linux. What a
-command imports is looked at in tests/cli/test_main.py, with fresh interpreters; so do the examples of the docs run.
+other `PYTHON*` variables or another locale, `preexec_fn`, and every system but Linux. What a command imports is looked at in
+tests/cli/test_main.py, with fresh interpreters, and so are the examples of the docs run.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Popen(subprocess.Popen[Any]):
     def _execute_child(self, *given: Any) -> None:
         args, executable, preexec, _close, pass_fds, cwd, env, _startup, _flags, shell, *rest = given
         *pipes, _restore, gid, gids, uid, umask, new_session, group = rest
-        fresh = any((executable, pass_fds, shell, gid, gids, uid)) or preexec not in (None, interruptible)
+        fresh = any((executable, preexec, pass_fds, shell, gid, gids, uid))
         arguments = [os.fsdecode(part) for part in args] if isinstance(args, list | tuple) else []
         wanted = dict(os.environ if env is None else env)
         if fresh or {umask, group} - {-1, None} or arguments[:3] != _COMMAND or not _alike(wanted):
@@ -85,7 +85,6 @@ class Popen(subprocess.Popen[Any]):
             "cwd": os.fsdecode(cwd or Path.cwd()),
             "env": wanted,
             "session": new_session,
-            "interruptible": preexec is interruptible,
         }
         theirs = [end if end != -1 else number for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
         self._status, report = os.pipe()
@@ -124,11 +123,6 @@ class Popen(subprocess.Popen[Any]):
         super()._handle_exitstatus(*given, **named)
         if self._status is not None:
             os.close(self._status)
-
-
-def interruptible() -> None:
-    """For `preexec_fn`: the child of a process that ignores Ctrl-C, as one in the background of a shell does, gets it all the same."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(
@@ -238,8 +232,6 @@ def _become(order: dict[str, Any], fds: list[int]) -> None:
     """Make this process what the order asks for."""
     import time
 
-    if order["interruptible"]:
-        interruptible()
     if order["session"]:
         os.setsid()
     for number, fd in enumerate(fds):
