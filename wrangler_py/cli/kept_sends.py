@@ -31,10 +31,10 @@ def find_queues(where: Where) -> Project:
     if left:
         try:
             _store(project)
-        except (sqlite3.Error, StateError, TimeoutError) as error:
+        except (sqlite3.Error, StateError) as error:
             warning(
                 f"A killed session has sent messages that are not stored yet: {plural(len(left), 'file')} in {left[0].parent}. "
-                f"They are not shown here, and the next `wpy dev` stores them. Why not now: {error or 'the database is busy'}"
+                f"They are not shown here, and the next `wpy dev` stores them. Why not now: {error}"
             )
     return project
 
@@ -57,6 +57,9 @@ def _store(project: Project) -> None:
         try:
             home = OutboxHome(project.folder, 0, queues.broker, lambda: [s.id for s in living_sessions(store)])
             queues.run(_recover(home, queues))
+        except TimeoutError:
+            said = [event.data["error"] for event in queues.announced if event.kind == "store.failed"]
+            raise StateError(said[-1] if said else "The database is busy.") from None
         finally:
             queues.close()
 
