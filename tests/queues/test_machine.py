@@ -1,5 +1,5 @@
-"""Anything in any order: sends, time, handlers that end in every way, crashes, gates, reloads, pauses, expiry, failing
-disks. Nothing is lost, delivered after it was acknowledged, early, too often, in two invocations, or out of order, and
+"""Anything in any order: sends, sends that a worker's process keeps, time, handlers that end in every way, crashes, gates,
+reloads, pauses, expiry, failing disks. Nothing is lost, delivered after it was acknowledged, early, too often, in two invocations, or out of order, and
 nothing that is due waits while an invocation is free.
 
 WPY_TEST_EFFORT=20 tries twenty times as long.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -25,7 +26,11 @@ from wrangler_py.clock import VirtualClock
 from wrangler_py.config.model import Consumer as Settings
 from wrangler_py.queues import broker as broker_module
 from wrangler_py.queues import consumer as consumer_module
+from wrangler_py.queues import intake as intake_module
 from wrangler_py.queues.message import Batch, BatchOutcome, Retry
+from wrangler_py.runtime.outbox_home import OutboxHome
+from wrangler_py.runtime.worker import frames
+from wrangler_py.runtime.worker.sends_file import SendsFile
 
 from .harness import START_MS, Handler, Room, outgoing
 from .model import Letter, Model
@@ -77,6 +82,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.patches.enter_context(mock.patch.object(broker_module, "_SETTLE_AGAIN_S", 0.001))
         self.patches.enter_context(mock.patch.object(consumer_module, "_CUT_OFF_S", 0))
         self.patches.enter_context(mock.patch.object(consumer_module, "_READ_AGAIN_S", 0))
+        self.patches.enter_context(mock.patch.object(intake_module, "_AGAIN_S", 0.001))
+        #: What the worker's process has in its file and has not handed over: bodies and delays, as they are sent.
+        self.kept: list[tuple[str, int | None, int]] = []
+        self.numbers = itertools.count(1)
 
     def do(self, work):
         """Run one step and let everything come to rest."""
@@ -100,6 +109,9 @@ class QueueMachine(RuleBasedStateMachine):
     def enter(self) -> None:
         async def enter() -> None:
             self.room = Room(self.folder, VirtualClock(self.now_ms))
+            self.home = OutboxHome(self.folder, self.room.session.id, self.room.broker, lambda: [self.room.session.id])
+            assert not await self.home.recover()
+            self.begin_process()
             for queue in QUEUES:
                 self.attach(queue)
 
@@ -111,7 +123,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.room.consume(queue, handler=Watched(self.room.clock, self.model), **options)
 
     def crash(self) -> None:
-        """kill -9 and a new start."""
+        """kill -9 of the session and of its worker, and a new start."""
+        self.file.close()
+        self.the_rest_is_sent()
         in_flight = self.model.crashed()
         self.now_ms = self.room.clock.now_ms()
         self.runner.run(self.room.crash())
@@ -123,6 +137,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def end_and_start(self) -> None:
         """Ctrl-C and a new start: what runs is cut off."""
+        self.process_ends()
         for queue in QUEUES:
             for batch, began_with in self.room.handlers[queue].open_calls:
                 self.model.settled(batch, BatchOutcome("canceled"), began_with, self.room.clock.now_ms())
@@ -163,7 +178,16 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         what=st.sampled_from(
-            ["crash", "end_and_start", "reload", "neighbour_sends", "send_too_much", "pause_or_resume", "retain"]
+            [
+                "crash",
+                "end_and_start",
+                "process_ends",
+                "reload",
+                "neighbour_sends",
+                "send_too_much",
+                "pause_or_resume",
+                "retain",
+            ]
         )
     )
     def disturb(self, what: str) -> None:
@@ -171,9 +195,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     # In -----------------------------------------------------------------------------------------------------------
 
-    def letter(self, queue: str, delay: int) -> Letter:
+    def letter(self, queue: str, delay: int, body: str | None = None) -> Letter:
         number, now = len(self.model.letters), self.room.clock.now_ms()
-        letter = Letter(number, f"m{number}", queue, now, now, now + delay * 1000)
+        letter = Letter(number, body or f"m{number}", queue, now, now, now + delay * 1000)
         self.model.letters.append(letter)
         return letter
 
@@ -197,6 +221,68 @@ class QueueMachine(RuleBasedStateMachine):
                 await self.room.broker.send("q", [outgoing("x"), outgoing("x" * 128_001)], batch=True)
 
         self.do(send())
+
+    # In, through the file of a worker's process ------------------------------------------------------------------
+
+    def begin_process(self) -> None:
+        outbox = self.home.make(lambda *_: None, expose_codes=True)
+        assert outbox is not None
+        self.outbox, self.file = outbox, SendsFile(str(outbox.path))
+
+    @rule(delays=st.lists(delays, min_size=1, max_size=3))
+    def keep(self, delays: list[int | None]) -> None:
+        """The process goes on as soon as the file has them; the server may hear of them at any time."""
+        for delay in delays:
+            number = next(self.numbers)
+            self.kept.append((f"k{number}", delay, number))
+            self.file.append(frames.encode(*self.frame(self.kept[-1])))
+
+    def frame(self, kept: tuple[str, int | None, int]) -> tuple:
+        body, delay, number = kept
+        return frames.SENT, number, 0, "q", ((body.encode(), "text", delay),), None, False
+
+    def the_rest_is_sent(self) -> None:
+        """What is kept counts as sent from now on, in its order."""
+        for body, delay, _ in self.kept:
+            self.letter("q", delay or 0, body)
+        self.kept.clear()
+
+    def process_ends(self) -> None:
+        """The server stores what is left in the file."""
+        self.file.close()
+        self.the_rest_is_sent()
+
+        async def take_rest() -> None:
+            self.outbox.take_rest()
+            await asyncio.wait_for(self.outbox.done.wait(), 20)
+            assert not self.outbox.path.exists()
+            self.begin_process()
+
+        self.do(take_rest())
+
+    @precondition(lambda self: self.kept)
+    @rule(count=st.integers(1, 4), disk=st.sampled_from(["works", "works", "works", "fails", "fails until the crash"]))
+    def hand_over(self, count: int, disk: str) -> None:
+        """The server hears of the first of them and stores them, at once or when it can."""
+        handed, self.kept = self.kept[:count], self.kept[count:]
+        for body, delay, _ in handed:
+            self.letter("q", delay or 0, body)
+
+        async def take() -> None:
+            with contextlib.nullcontext() if disk == "works" else no_file_may_grow():
+                for kept in handed:
+                    self.outbox.take(self.frame(kept))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(20):
+                while disk == "fails" and self.outbox._open:
+                    await asyncio.sleep(0.001)
+
+        if disk == "fails until the crash":
+            self.runner.run(take())
+            self.crash()
+        else:
+            self.do(take())
 
     # Time ---------------------------------------------------------------------------------------------------------
 
@@ -324,6 +410,7 @@ class QueueMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def everything_arrives_in_the_end(self) -> None:
+        self.process_ends()
         if self.paused:
             self.pause_or_resume()
         for _ in range(10_000):
