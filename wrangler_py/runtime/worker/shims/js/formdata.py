@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from .arrays import JsIterator, make_array
+from .arrays import make_array
 from .blob import Blob, File, make_file
-from .collections import JsMap
 from .convert import js_string, unwrap
-from .core import jsnull, raise_js
+from .core import raise_js
+from .pairs import JsPairs
 
 _DISPOSITION = re.compile(r'content-disposition:\s*form-data\s*((?:;[^;"]*(?:"(?:[^"\\]|\\.)*")?)*)', re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*([\w*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))')
@@ -29,8 +29,8 @@ _NO_BOUNDARY = (
 _TRUNCATED = "No initial boundary string (or you have a truncated message)."
 
 
-class FormData(JsMap):
-    __slots__ = ("_list",)
+class FormData(JsPairs):
+    __slots__ = ()
 
     def __init__(self, *_ignored: Any) -> None:
         self._list: list[tuple[str, Any]] = []
@@ -46,14 +46,6 @@ class FormData(JsMap):
                 return
         self._list.append((key, entry))
 
-    def get(self, name: Any, *default: Any) -> Any:
-        key = js_string(name)
-        return next((value for seen, value in self._list if seen == key), default[0] if default else jsnull)
-
-    def getAll(self, name: Any) -> Any:
-        key = js_string(name)
-        return make_array([value for seen, value in self._list if seen == key])
-
     def has(self, name: Any) -> bool:
         key = js_string(name)
         return any(seen == key for seen, _ in self._list)
@@ -61,22 +53,6 @@ class FormData(JsMap):
     def delete(self, name: Any) -> None:
         key = js_string(name)
         self._list = [item for item in self._list if item[0] != key]
-
-    def entries(self) -> JsIterator:
-        return JsIterator.new(make_array([name, value]) for name, value in list(self._list))
-
-    def keys(self) -> JsIterator:
-        return JsIterator.new(name for name, _ in list(self._list))
-
-    def values(self) -> JsIterator:
-        return JsIterator.new(value for _, value in list(self._list))
-
-    def forEach(self, call: Callable) -> None:
-        for name, value in list(self._list):
-            call(value, name, self)
-
-    def _own_entries(self) -> list[tuple[str, Any]]:
-        return []
 
     def __iter__(self) -> Iterator[Any]:
         return iter([make_array([name, value]) for name, value in self._list])

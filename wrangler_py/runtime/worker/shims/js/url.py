@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
-from .arrays import JsIterator, make_array
-from .collections import JsMap
 from .convert import js_string
 from .core import JsProxy, jsnull, own_entries, raise_js
+from .pairs import JsPairs
 
 _PORTS = {"http:": "80", "https:": "443", "ws:": "80", "wss:": "443", "ftp:": "21", "file:": ""}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
@@ -304,8 +303,8 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace") if "%" in text else text
 
 
-class URLSearchParams(JsMap):
-    __slots__ = ("_list", "_url")
+class URLSearchParams(JsPairs):
+    __slots__ = ("_url",)
 
     def __init__(self, init: Any = None) -> None:
         self._url: URL | None = None
@@ -343,14 +342,6 @@ class URLSearchParams(JsMap):
         self._list[index:] = [entry, *(item for item in self._list[index + 1 :] if item[0] != key)]
         self._changed()
 
-    def get(self, name: Any, *default: Any) -> Any:
-        key = js_string(name)
-        return next((value for seen, value in self._list if seen == key), default[0] if default else jsnull)
-
-    def getAll(self, name: Any) -> Any:
-        key = js_string(name)
-        return make_array([value for seen, value in self._list if seen == key])
-
     def has(self, name: Any, value: Any = None) -> bool:
         key = js_string(name)
         return any(seen == key and value in (None, held) for seen, held in self._list)
@@ -366,22 +357,6 @@ class URLSearchParams(JsMap):
 
     def toString(self) -> str:
         return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in self._list)
-
-    def entries(self) -> JsIterator:
-        return JsIterator.new(make_array([name, value]) for name, value in list(self._list))
-
-    def keys(self) -> JsIterator:
-        return JsIterator.new(name for name, _ in list(self._list))
-
-    def values(self) -> JsIterator:
-        return JsIterator.new(value for _, value in list(self._list))
-
-    def forEach(self, call: Callable) -> None:
-        for name, value in list(self._list):
-            call(value, name, self)
-
-    def _own_entries(self) -> list[tuple[str, Any]]:
-        return []
 
     def __iter__(self) -> Iterator[Any]:
         """The names, as of anything that has `get`, `has` and `size`; JavaScript's pairs are in `entries()`."""
