@@ -11,7 +11,13 @@ _JAVASCRIPT = ("js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx")
 
 def main() -> None:
     """Run the command line. Ends the process with its exit code."""
-    arguments = sys.argv[1:]
+    try:
+        _main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it imports; commands answer Ctrl-C themselves
+        sys.exit(130)
+
+
+def _main(arguments: list[str]) -> None:
     first = None
     inspects = any(argument.partition("=")[0] == "--inspect" for argument in arguments)
     asks = {"-h", "--help"} & set(arguments)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -232,3 +233,25 @@ class TestOutput:
             pytest.skip("the console script is not installed here")
         by_script = subprocess.run([script, "--help"], capture_output=True, text=True, timeout=60)
         assert by_script.stdout == project.wpy("--help").out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+@pytest.mark.parametrize("reads", [1, 2])
+def test_ctrl_c_before_a_session_runs_ends_it_silently(tmp_path: Path, reads: int) -> None:
+    # Whoever reads the config waits: first a look at its language, before anything is imported, then the session.
+    config = tmp_path / "wrangler.toml"
+    os.mkfifo(config)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wrangler_py", "dev", "-c", str(config)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    for read in range(reads):
+        with config.open("w"):  # returns when it is read
+            if read == reads - 1:
+                os.killpg(process.pid, signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, b"")
+    assert b"ERROR" not in out

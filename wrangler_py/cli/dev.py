@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import asyncio
 
 _PATH = click.Path(path_type=Path)
+#: What it ends with when Ctrl-C comes before it listens for it (cli/output.py says why, and would be imported too soon).
+_INTERRUPTED = 130
 
 
 def _variables(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
@@ -196,13 +198,16 @@ def _inspect(port: int) -> int:
 
 
 def _serve(ctx: click.Context, options: DevOptions) -> int:
-    from wrangler_py.dev.session import run_session
-    from wrangler_py.dev.terminal import Terminal
-
     shared = ctx.obj or {}
-    terminal = Terminal(options.log_level)
-    with _runner() as runner:
-        return runner.run(run_session(options, terminal, shared.pop("first", None)))
+    try:
+        from wrangler_py.dev.session import run_session
+        from wrangler_py.dev.terminal import Terminal
+
+        terminal = Terminal(options.log_level)
+        with _runner() as runner:
+            return runner.run(run_session(options, terminal, shared.pop("first", None)))
+    except KeyboardInterrupt:  # before the session listens for Ctrl-C itself
+        return _INTERRUPTED
 
 
 def _runner() -> asyncio.Runner:

@@ -5,6 +5,7 @@ imports anything else: process and session then start side by side.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,11 +51,16 @@ def spawn(python: str | None = None, preload: Sequence[str] = ()) -> SpawnedProc
         popen = subprocess.Popen([*command, address], env=environment, stdin=subprocess.DEVNULL)
         return SpawnedProcess(popen, listener, token)
     ours, theirs = socket.socketpair()
-    with theirs:
-        popen = subprocess.Popen(
-            [*command, str(theirs.fileno())],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
+    # A terminal's Ctrl-C reaches it too: it waits until the process can take it (worker/boot.py).
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with theirs:
+            popen = subprocess.Popen(
+                [*command, str(theirs.fileno())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return SpawnedProcess(popen, ours, None)

@@ -25,6 +25,8 @@ def run(target: str) -> NoReturn:
     # Ctrl-C in a terminal reaches the server as well, which ends this process. Not SIG_IGN: processes that user code
     # starts would inherit it.
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # runtime/python/spawn.py holds it back
     faulthandler.enable(2)
     # Bytecode of the user's files is never written: a quick edit of the same size would import the old code. That of
     # this package and of the SDK may be; they do not change while they are used.
