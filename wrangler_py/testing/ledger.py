@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wrangler_py.runtime.inprocess.process import LocalProcess
-from wrangler_py.runtime.python.process import PendingEvent
+from wrangler_py.runtime.python.pending import PendingEvent
 from wrangler_py.runtime.worker import frames
 from wrangler_py.testing.results import EventResult, LogLine, Usage
 

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from wrangler_py.runtime.inprocess.hub import LoopHub, begins, current_process
-from wrangler_py.runtime.python.process import BlockedSink, Calls, LogSink, PendingEvent, ProcessEnded, WorkerProcess
+from wrangler_py.runtime.python.pending import PendingEvent, ProcessEnded
+from wrangler_py.runtime.python.process import BlockedSink, Calls, LogSink, WorkerProcess
 from wrangler_py.runtime.worker import frames
 from wrangler_py.runtime.worker.context import Event
 from wrangler_py.runtime.worker.dispatch import Dispatcher

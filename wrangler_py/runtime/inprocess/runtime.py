@@ -18,7 +18,8 @@ from wrangler_py.runtime.inprocess.hub import LoopHub, current_process
 from wrangler_py.runtime.inprocess.modules import UserModules
 from wrangler_py.runtime.inprocess.process import LocalProcess, numbers
 from wrangler_py.runtime.python.clocked import WorkerClocks
-from wrangler_py.runtime.python.process import PendingEvent, ProcessEnded, WorkerProcess
+from wrangler_py.runtime.python.pending import PendingEvent, ProcessEnded
+from wrangler_py.runtime.python.process import WorkerProcess
 from wrangler_py.runtime.python.runtime import PythonRuntime
 from wrangler_py.runtime.worker.context import Event
 

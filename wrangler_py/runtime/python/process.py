@@ -15,9 +15,11 @@ from typing import Any, Protocol, cast
 from wrangler_py.events.trace import Span, current_span, within
 from wrangler_py.runtime.base import StreamBroken
 from wrangler_py.runtime.outbox import Outbox
+from wrangler_py.runtime.python.pending import LoadFailed, PendingEvent, ProcessEnded
 from wrangler_py.runtime.python.process_tree import descendants, kill_all
 from wrangler_py.runtime.python.sockets import AdoptedSocket, WorkerSocket
 from wrangler_py.runtime.python.spawn import SpawnedProcess
+from wrangler_py.runtime.python.time_limits import TimeLimits
 from wrangler_py.runtime.worker import frames
 
 #: How long a process may take to say HELLO (seconds). A cold start takes 0.1 to 0.2 s on an idle machine.
@@ -45,51 +47,6 @@ class Calls(Protocol):
 
 LogSink = Callable[[str, str, str], None]  # label of the event ("" outside of one), level, text
 BlockedSink = Callable[[str, float, str], None]  # label of the event, seconds, where
-
-
-class ProcessEnded(Exception):
-    """The process is gone; `reason` says how in words. `thrown`: the wire error of a handler that raised (frames.RESULT)."""
-
-    def __init__(self, reason: str, thrown: Any = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.thrown = thrown
-
-
-class LoadFailed(Exception):
-    """The user's code could not be imported. `text` is the traceback, beginning at the user's frame."""
-
-    def __init__(self, text: str, info: dict[str, Any]) -> None:
-        super().__init__(text)
-        self.text = text
-        self.info = info
-
-
-class PendingEvent:
-    """One fetch, queue or scheduled event that runs in a process."""
-
-    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned", "span", "tasks")
-
-    def __init__(self, kind: str, label: str, loop: asyncio.AbstractEventLoop) -> None:
-        self.kind = kind
-        self.label = label
-        #: The work that this is; what the handler sends and prints is its doing.
-        self.span = current_span.get()
-        #: Its waitUntil work that goes on after the handler has returned, and since when (the loop's time).
-        self.tasks: tuple[Span, float] | None = None
-        self.response: asyncio.Future[tuple[int, list[tuple[str, str]], bytes, bool]] = loop.create_future()
-        self.returned: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self.done: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self.chunks: asyncio.Queue[bytes | BaseException | None] | None = None
-        self.queued = 0
-
-    def fail(self, error: ProcessEnded) -> None:
-        for future in (self.response, self.returned, self.done):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # not everybody waits for all three
-        if self.chunks is not None:
-            self.chunks.put_nowait(error)
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -120,10 +77,8 @@ class WorkerProcess(asyncio.Protocol):
         self._fatal: str | None = None
         #: The version of its interpreter, once it has said HELLO.
         self.python = ""
-        #: Whether user code stands at a breakpoint.
-        self.debugging = False
-        #: Limits that run, and the seconds that each has left while it stands still.
-        self._timers: dict[asyncio.Timeout, float] = {}
+        #: Of real time, on what it does.
+        self.limits = TimeLimits()
         #: Told of breakpoints: label of the event, whether one begins, where.
         self.on_debug: Callable[[str, bool, str], None] = lambda label, begins, where: None
         self._expected_end: str | None = None
@@ -319,7 +274,7 @@ class WorkerProcess(asyncio.Protocol):
                 self._blocked(self._label(number), seconds, where)
         elif kind == frames.DEBUG:
             _, number, begins, where = frame
-            self._debug(begins)
+            self.limits.debug(begins)
             self.on_debug(self._label(number), begins, where)
         elif kind == frames.HELLO:
             self.python = frame[1].get("python", "")
@@ -342,34 +297,7 @@ class WorkerProcess(asyncio.Protocol):
         else:
             raise ValueError(f"unknown frame {kind!r}")
 
-    # Time limits --------------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def limit(self, seconds: float | None) -> AsyncIterator[None]:
-        """Raises TimeoutError after so many seconds of real time, those in a debugger not counted. None: never."""
-        if seconds is None:
-            yield
-            return
-        async with asyncio.timeout(seconds) as timer:
-            self._timers[timer] = seconds
-            if self.debugging:
-                timer.reschedule(None)
-            try:
-                yield
-            finally:
-                del self._timers[timer]
-
-    def _debug(self, begins: bool) -> None:
-        now = self._loop.time()
-        if begins == self.debugging:
-            return
-        self.debugging = begins
-        for timer in self._timers:
-            if begins:
-                self._timers[timer] = max(0.0, (timer.when() or now) - now)
-                timer.reschedule(None)
-            else:
-                timer.reschedule(now + self._timers[timer])
+    # Events over -------------------------------------------------------------------------------------------------
 
     def _over(self, event: PendingEvent, result: dict[str, Any]) -> None:
         if not event.returned.done():

@@ -34,11 +34,8 @@ from wrangler_py.runtime.python.bindings import BindingCalls, BindingHandler
 from wrangler_py.runtime.python.clocked import ClockedProcess, WorkerClocks
 from wrangler_py.runtime.python.load_spec import NO_TIME_MACHINE, load_spec, other_python
 from wrangler_py.runtime.python.objects import DurableHome, ObjectOwner, missing_classes
-from wrangler_py.runtime.python.process import (
-    LoadFailed,
-    ProcessEnded,
-    WorkerProcess,
-)
+from wrangler_py.runtime.python.pending import LoadFailed, ProcessEnded
+from wrangler_py.runtime.python.process import WorkerProcess
 from wrangler_py.runtime.python.reports import WorkerReports
 from wrangler_py.runtime.python.spawn import SpawnedProcess, spawn
 from wrangler_py.runtime.services import Services
@@ -155,7 +152,7 @@ class WorkerProcesses(ABC):
             services=self._services,
         )
         try:
-            async with process.limit(_LOAD_TIMEOUT_S):
+            async with process.limits.within(_LOAD_TIMEOUT_S):
                 info = await process.load(spec)
         except (LoadFailed, ProcessEnded, TimeoutError) as error:
             self._forget(process, "could not load")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from wrangler_py.events.log import EventLog
-from wrangler_py.runtime.python.process import PendingEvent
+from wrangler_py.runtime.python.pending import PendingEvent
 
 
 class WorkerReports:

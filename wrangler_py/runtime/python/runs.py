@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from wrangler_py.runtime.base import RemoteError, WorkerError
-from wrangler_py.runtime.python.process import PendingEvent, ProcessEnded, WorkerProcess
+from wrangler_py.runtime.python.pending import PendingEvent, ProcessEnded
+from wrangler_py.runtime.python.process import WorkerProcess
 
 
 class WorkflowRun:

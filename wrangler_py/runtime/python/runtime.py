@@ -17,11 +17,8 @@ from wrangler_py.runtime.base import (
     WorkerError,
 )
 from wrangler_py.runtime.crashes import FETCH_START_WAIT_S
-from wrangler_py.runtime.python.process import (
-    PendingEvent,
-    ProcessEnded,
-    WorkerProcess,
-)
+from wrangler_py.runtime.python.pending import PendingEvent, ProcessEnded
+from wrangler_py.runtime.python.process import WorkerProcess
 from wrangler_py.runtime.python.processes import WorkerProcesses
 from wrangler_py.runtime.python.runs import WorkflowRun
 from wrangler_py.runtime.python.sockets import WorkerSocket
@@ -148,7 +145,7 @@ class PythonRuntime(WorkerProcesses):
     ) -> dict[str, Any]:
         """Wait for an event's end; past the wall limit its process is ended, because nothing else stops user code."""
         try:
-            async with process.limit(self._wall_limit_s):
+            async with process.limits.within(self._wall_limit_s):
                 return await future
         except TimeoutError:
             text = f"{event.label} ran for more than {self._wall_limit_s:g} s"
