@@ -18,11 +18,6 @@ _LENGTHS = {1: (31,), 2: (28, 29), 3: (31,), 4: (30,), 5: (31,), 6: (30,)} | {
 }
 
 
-def lengths(month: int) -> tuple[int, ...]:
-    """The lengths that a month of the year (1 to 12) can have."""
-    return _LENGTHS[month]
-
-
 @lru_cache(maxsize=2048)
 def month_kind(year: int, month: int) -> tuple[int, int]:
     """Length of the month, and the weekday of its 1st."""
