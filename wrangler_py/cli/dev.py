@@ -44,6 +44,20 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
+def _span(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    from wrangler_py.session.times import MAX_ADVANCE_S, parse_span
+
+    if text is None:
+        return None
+    try:
+        seconds = parse_span(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not 0 < seconds <= MAX_ADVANCE_S:
+        raise click.BadParameter(f'"{text}" is not a span like 20s or 15m')
+    return seconds
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("script", required=False, type=_PATH)
 @click.option(
@@ -100,6 +114,12 @@ def _moment(_context: click.Context, _parameter: click.Parameter, text: str | No
     is_flag=True,
     help="The Worker's own time and sleeps follow the clock (needs wrangler_py[worker-clock]).",
 )
+@click.option(
+    "--wall-limit",
+    callback=_span,
+    metavar="SPAN",
+    help="How long a handler of a batch or a cron may run: 20s, 5m (15m, as on Cloudflare).",
+)
 @click.option("--no-dashboard", is_flag=True, help="Serve no dashboard, no API of it, no figures for Prometheus.")
 @click.option("--readonly", is_flag=True, help="The dashboard shows everything and changes nothing.")
 @click.option(
@@ -149,6 +169,7 @@ def dev(
     clock: str,
     now: int | None,
     worker_clock: bool,
+    wall_limit: float | None,
     no_dashboard: bool,
     readonly: bool,
     record_mb: int,
@@ -177,6 +198,7 @@ def dev(
         virtual_clock=clock == "virtual",
         start_ms=now,
         worker_clock=worker_clock,
+        wall_limit_s=wall_limit,
         cron_catch_up=cron_catch_up,
         inspector_port=inspector_port,
         inspect_port=None if inspect is None else _inspect(inspect),

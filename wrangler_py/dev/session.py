@@ -28,6 +28,7 @@ from wrangler_py.dev.terminal import Terminal
 from wrangler_py.dev.watch import Seen, Watcher, look, source_folders
 from wrangler_py.events.log import Event, EventLog
 from wrangler_py.events.recorder import RecordLimits
+from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.runtime.python.spawn import SpawnedProcess
 from wrangler_py.server.dashboard_api.door import ROOT as DASHBOARD
 from wrangler_py.server.guard import LOCAL_HOSTS
@@ -138,6 +139,7 @@ class DevSession:
             crons=self._options.crons,
             cron_catch_up=self._options.cron_catch_up,
             worker_clock=self._options.worker_clock,
+            wall_limit_s=self._options.wall_limit_s or WALL_LIMIT_SECONDS,
             allowed_hosts=LOCAL_HOSTS | {self._ip, f"[{self._ip}]"},
             api_token=self._options.api_token,
             inspector_port=self._options.inspector_port,

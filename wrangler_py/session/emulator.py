@@ -29,6 +29,7 @@ from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.faults import QueueFaults
+from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
 from wrangler_py.runtime.outbox_home import OutboxHome
 from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
@@ -73,6 +74,8 @@ class EmulatorOptions(Struct, frozen=True):
     cron_catch_up: bool = False
     #: The workers' own clocks and sleeps follow the session's.
     worker_clock: bool = False
+    #: How long a handler of a batch or a cron may run (seconds).
+    wall_limit_s: float = WALL_LIMIT_SECONDS
     #: Host names that requests to wpy's own paths may be for (server/guard.py).
     allowed_hosts: Collection[str] = LOCAL_HOSTS
     #: What the REST API asks of other machines; None: it refuses them.
@@ -213,7 +216,7 @@ class Emulator:
             handlers=self.binding_handlers,
             durable=self.objects.home,
             outboxes=self._outboxes,
-            **({"wall_limit_s": None} if self.options.debugger else {}),
+            wall_limit_s=None if self.options.debugger else self.options.wall_limit_s,
         )
 
     def _javascript_runtime(self, worker: WorkerConfig, gate: Gate) -> HostedRuntime:
@@ -238,7 +241,7 @@ class Emulator:
         if self._worker_clocks is not None:
             text = "--worker-clock reaches Python Workers only: this one's Date.now() and setTimeout() stay real"
             self.events.emit("worker.warned", worker=worker.name, text=text)
-        return WorkerdRuntime(worker, self._workerd, gate=gate)
+        return WorkerdRuntime(worker, self._workerd, gate=gate, wall_limit_s=self.options.wall_limit_s)
 
     def front_door(self, url: str) -> FrontDoor:
         """The ASGI application of the session, which is served at `url`. Other processes are told where it is."""

@@ -172,8 +172,7 @@ class InProcessRuntime(PythonRuntime):
             text = hung or f"{event.label} ran for more than {self._wall_limit_s:g} s"
             if hung is not None:
                 self._host.troubles.append(hung)
-            process.kill(text)
-            return {"outcome": "exceededWallTime", "error": text}
+            return await process.cut_off(event, text)
         try:
             return future.result()
         except ProcessEnded as error:

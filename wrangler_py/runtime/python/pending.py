@@ -29,7 +29,7 @@ class LoadFailed(Exception):
 class PendingEvent:
     """One fetch, queue or scheduled event that runs in a process."""
 
-    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned", "span", "tasks")
+    __slots__ = ("chunks", "done", "kind", "label", "queued", "response", "returned", "settled", "span", "tasks")
 
     def __init__(self, kind: str, label: str, loop: asyncio.AbstractEventLoop) -> None:
         self.kind = kind
@@ -41,6 +41,8 @@ class PendingEvent:
         self.response: asyncio.Future[tuple[int, list[tuple[str, str]], bytes, bool]] = loop.create_future()
         self.returned: asyncio.Future[dict[str, Any]] = loop.create_future()
         self.done: asyncio.Future[dict[str, Any]] = loop.create_future()
+        #: What a batch that is cut off has settled until then; None: it is not.
+        self.settled: asyncio.Future[dict[str, Any]] | None = None
         self.chunks: asyncio.Queue[bytes | BaseException | None] | None = None
         self.queued = 0
 

@@ -27,6 +27,8 @@ HELLO_TIMEOUT_S = 30.0
 #: Pieces of a streamed answer that may wait for a slow client before the worker is no longer read (bytes).
 _STREAM_HIGH_WATER = 4 << 20
 _BROKEN = "the stream of the answer failed before its end"
+#: How long a process that is ended for a batch may take to say what the batch has settled (seconds).
+_LAST_WORD_S = 0.3
 #: How long a process that closed its socket may take to be gone, in steps (seconds).
 _REAP_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04)
 
@@ -257,7 +259,10 @@ class WorkerProcess(asyncio.Protocol):
                     self._pause()
         elif kind == frames.RETURNED:
             event = self.events.get(frame[1])
-            if event is not None and not event.returned.done():
+            if event is not None and event.settled is not None:
+                if not event.settled.done():
+                    event.settled.set_result(frame[2])
+            elif event is not None and not event.returned.done():
                 event.returned.set_result(frame[2])
                 self._returned.append(event)
         elif kind == frames.DONE:
@@ -360,6 +365,20 @@ class WorkerProcess(asyncio.Protocol):
         """Tell the worker that nobody reads the answer to this fetch any more."""
         if number in self.events and not self.ended.done():
             self.send(frames.CANCEL, number)
+
+    async def cut_off(self, event: PendingEvent, why: str) -> dict[str, Any]:
+        """End the process, because an event has run for too long and nothing else stops user code. Returns what of the
+        event counts all the same: what a batch has settled, if the process still says so."""
+        settled: dict[str, Any] = {}
+        number = next((number for number, running in self.events.items() if running is event), None)
+        if event.kind == "queue" and number is not None:
+            event.settled = asyncio.get_running_loop().create_future()
+            self.cancel(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORD_S):
+                    settled = await event.settled
+        self.kill(why)
+        return {**settled, "outcome": "exceededWallTime", "error": why}
 
     def _pause(self) -> None:
         if self._transport is not None:

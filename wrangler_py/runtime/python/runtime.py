@@ -149,8 +149,7 @@ class PythonRuntime(WorkerProcesses):
                 return await future
         except TimeoutError:
             text = f"{event.label} ran for more than {self._wall_limit_s:g} s"
-            process.kill(text)
-            return {"outcome": "exceededWallTime", "error": text}
+            return await process.cut_off(event, text)
         except ProcessEnded as error:
             return {"outcome": CANCELED if self._closed else "exception", "error": error.reason}
 

@@ -245,6 +245,10 @@ class Dispatcher(EventRunner):
         sending = self._answers.get(frame[1])
         if sending is not None:
             sending.cancel()
+        settlement = self._settlements.get(frame[1])
+        if settlement is not None:
+            settlement.closed = True
+            self._connection.send(frames.RETURNED, frame[1], settlement.result())
 
     # --- answers to calls of bindings -------------------------------------------------------------------------------------
 

@@ -26,7 +26,8 @@ Server to worker:
     (CLOCK, now_ms, ahead_ms)             only with "worker_clock": what the session's clock shows (ms since the epoch), and how
                                           far it runs ahead of the wall clock (ms; None: it stands still). Before LOAD, before
                                           an event, and when the clock was frozen, moved or set running
-    (CANCEL, event)                       the client of a FETCH went away; nobody reads its answer any more
+    (CANCEL, event)                       the client of a FETCH went away; nobody reads its answer any more. Of a QUEUE: it has run
+                                          for too long; RETURNED says what it has settled so far
     (REPLY, call, value)                  the answer to a CALL
     (THROW, call, name, message)          a CALL failed: raise a JsException of that JS error name and message
     (OBJECTS, open)                       the worker's Durable Objects are this process's from now on; or (False) it lets go of

@@ -35,6 +35,8 @@ class EventRunner:
         #: Request bodies that are still coming, and answers that are still going, by event.
         self._bodies: dict[int, Any] = {}
         self._answers: dict[int, Any] = {}
+        #: What the batches that run have settled, by event.
+        self._settlements: dict[int, Settlement] = {}
         #: What other Workers may call in this process (rpc.Exports, made when first needed), and how what an RPC or FETCH
         #: names is found: `resolve(target, event)` gives the instance, by the kind of target.
         self._exports: Any = None
@@ -185,7 +187,7 @@ class EventRunner:
         _, _, queue, messages, metrics = frame
         handlers = self._handlers
         batch = MessageBatch(queue, messages, metrics, handlers.raw)
-        settlement = batch._settlement
+        settlement = self._settlements[event.id] = batch._settlement
         began, idle = time.perf_counter(), self._hub.idle_s
         try:
             if not handlers.has("queue"):
@@ -203,6 +205,7 @@ class EventRunner:
             if self._keep_waiting:
                 result = _queue_result(event, settlement, busy)
         settlement.closed = True
+        self._settlements.pop(event.id, None)
         self._over(event, result)
 
     async def _run_scheduled(self, event: Event, frame: tuple[Any, ...]) -> None:
