@@ -317,6 +317,7 @@ class WorkerdRuntime:
             # Nothing else stops user code; the other events of this workerd are cut off, not failed.
             text = f"{event.label} ran for more than {self._wall_limit_s:g} s"
             generation.kill(text)
+            await generation.why_lost()  # until it is known to be gone: the next batch must not go there
             return "exceededWallTime", text, None
         except ConnectionLost:
             reason = await generation.why_lost()
