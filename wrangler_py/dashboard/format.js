@@ -96,6 +96,9 @@ export function short(n) {
   return `${(n / 1e6).toFixed(n < 99.95e6 ? 1 : 0)}M`;
 }
 
+/** A number in four characters. @param {number} n */
+export const shortest = (n) => (n < 1000 ? String(n) : n < 9950 ? `${(n / 1000).toFixed(1)}k` : n < 999500 ? `${Math.round(n / 1000)}k` : `${(n / 1e6).toFixed(n < 9.95e6 ? 1 : 0)}M`);
+
 /** @param {number} n */
 export const bytes = (n) => (n < 1000 ? `${n} B` : n < 1e6 ? `${(n / 1000).toFixed(n < 10000 ? 1 : 0)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 

@@ -36,6 +36,11 @@ export function cell(initial) {
   };
 }
 
+const narrow = matchMedia("(max-width: 699px)");
+/** Whether the window is narrow, as the style sheets have it. */
+export const slim = cell(narrow.matches);
+narrow.addEventListener("change", () => slim.set(narrow.matches));
+
 /**
  * The value of a cell, in a component that is drawn again when it changes.
  * @template T

@@ -1,5 +1,5 @@
 /** The list of messages: search, keys, selection and what can be done with it. Used wherever messages are listed. */
-import { html, cls, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { html, cls, slim, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { get } from "../api.js";
 import { overview } from "../live.js";
 import { usePages } from "../paging.js";
@@ -15,7 +15,6 @@ import { SearchBox } from "./search_box.js";
 import { Ago } from "./times.js";
 import { VList } from "./vlist.js";
 
-const narrow = matchMedia("(max-width: 699px)");
 const FILTERS = ["ready", "delayed", "in_flight", "retrying", "dead", "acked"];
 
 /**
@@ -32,7 +31,7 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
   const [picked, setPicked] = useState(/** @type {Set<string>} */ (new Set()));
   const [everything, setEverything] = useState(false);
   const [over, setOver] = useState(false);
-  const [slim, setSlim] = useState(narrow.matches);
+  const isSlim = useCell(slim);
   const anchor = useRef(-1);
   const o = useCell(overview);
   const list = usePages(({ cursor: at, limit }, signal) => get("messages", { q, queue, cursor: at, limit, order }, signal), [q, queue ?? "", order], {
@@ -40,11 +39,6 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
   });
   const { rows } = list;
   list.hold(over || picked.size > 0 || cursor >= 0);
-  useEffect(() => {
-    const watch = () => setSlim(narrow.matches);
-    narrow.addEventListener("change", watch);
-    return () => narrow.removeEventListener("change", watch);
-  }, []);
   useEffect(() => {
     setCursor(-1);
     setPicked(new Set());
@@ -164,14 +158,14 @@ export function MessageList({ q, onSearch, queue, dead, empty }) {
             <button type="button" class="btn small quiet" onClick=${(event) => copyAs(event.currentTarget, twinsOf(which))}>Copy as…</button>
             <button type="button" class="btn small quiet icon" aria-label="Select nothing" onClick=${clear}><${Icon} name="x" size=${14} /></button>
           </div>`
-        : html`<${SearchBox} value=${q} onChange=${onSearch} known=${known} placeholder=${slim ? "Search" : "Search: text, body.user.id:42, state:dead, attempts:>1, error:Timeout"} error=${list.error?.message} />
-          ${!slim && !dead && html`<div class="row filters" role="group" aria-label="States">${FILTERS.map((s) => html`<button type="button" key=${s} class="btn small quiet" aria-pressed=${String(statesIn(q).includes(s))} onClick=${() => onSearch(toggleState(q, s))}><${Shape} state=${s} />${STATE_WORDS[s]}</button>`)}</div>`}`}
+        : html`<${SearchBox} value=${q} onChange=${onSearch} known=${known} placeholder=${isSlim ? "Search" : "Search: text, body.user.id:42, state:dead, attempts:>1, error:Timeout"} error=${list.error?.message} />
+          ${!isSlim && !dead && html`<div class="row filters" role="group" aria-label="States">${FILTERS.map((s) => html`<button type="button" key=${s} class="btn small quiet" aria-pressed=${String(statesIn(q).includes(s))} onClick=${() => onSearch(toggleState(q, s))}><${Shape} state=${s} />${STATE_WORDS[s]}</button>`)}</div>`}`}
     </div>
     ${list.error && html`<div class="note bad">${list.error.message}</div>`}
     <div class="panel mlist-panel">
       ${rows.length === 0 && !list.loading
         ? q ? html`<div class="empty"><strong>Nothing fits this search</strong><span>All that match would be here as they come.</span><button type="button" class="btn" onClick=${() => onSearch("")}>Clear the search</button></div>` : empty
-        : html`<${VList} label=${queue ? `Messages of ${queue}` : "Messages"} multi count=${list.total} rowHeight=${slim ? 62 : 46} className=${cls("messages", queue && "of-queue", slim && "slim")} resetKey=${`${q} ${queue} ${order}`}
+        : html`<${VList} label=${queue ? `Messages of ${queue}` : "Messages"} multi count=${list.total} rowHeight=${isSlim ? 62 : 46} className=${cls("messages", queue && "of-queue", isSlim && "slim")} resetKey=${`${q} ${queue} ${order}`}
             cursor=${cursor} isPicked=${(i) => everything || (!!rows[i] && picked.has(rows[i].id))} rowClass=${(i) => rows[i]?.left && "left"} keyOf=${(i) => rows[i]?.id ?? i} row=${cells}
             onRow=${click} onRowMenu=${(i, event) => rowMenu(rows[i], event.currentTarget)} onRange=${list.want} onHover=${setOver}
             header=${html`<div role="columnheader" class="c-pick"><input type="checkbox" class="check" aria-label="Select all that are loaded" checked=${picked.size > 0 && picked.size === rows.length} onClick=${() => (picked.size ? clear() : setPicked(new Set(rows.map((r) => r.id))))} /></div>

@@ -1,7 +1,7 @@
 /** The strip that never leaves the screen: link, workers, counters (each a filter), next cron, the clock and what moves it. */
-import { html, cls, useCell, useState, useEffect } from "../ui.js";
+import { html, cls, slim, useCell, useEffect, useRef, useState } from "../ui.js";
 import { beat, clock, link, now, overview, togglePause } from "../live.js";
-import { clockTime, day, short, span, timeMode } from "../format.js";
+import { clockTime, day, plural, short, shortest, span, timeMode } from "../format.js";
 import { href, useRoute } from "../router.js";
 import { session } from "../api.js";
 import { Icon, Logo, Shape, STATE_WORDS } from "./icons.js";
@@ -29,7 +29,9 @@ export function Strip() {
   const broken = workers.filter((w) => w.error).length;
   const up = workers.filter((w) => w.state === "up").length;
   const current = route.parts[0] === "messages" ? (route.params.get("q") ?? "") : "";
-  return html`<header class=${cls("strip", virtual && "virtual")}>
+  const isSlim = useCell(slim);
+  const strip = useFit([o, c]);
+  return html`<header ref=${strip} class=${cls("strip", virtual && "virtual")}>
     <a class="brand" href=${href([])} aria-label="wpy: Now"><${Logo} /><span>wpy</span></a>
     ${session.readonly && html`<span class="tag" title=${whyNot()}>read-only</span>`}
     <button type="button" class="item linked" onClick=${togglePause} title=${state === "live" ? "Live. Press to hold all updates (p)" : state === "paused" ? "Updates are held. Press to go on (p)" : "The session does not answer; trying again"}>
@@ -42,14 +44,43 @@ export function Strip() {
     ${COUNTERS.map(([name, key]) => {
       const n = o?.counts?.[key] ?? 0;
       const q = `state:${name}`;
-      return html`<a key=${name} class=${cls("item counter", !n && "zero")} href=${href(["messages"], { q: current === q ? null : q })} aria-current=${String(current === q)} title=${`${STATE_WORDS[name]}: show these messages`}>
-        <${Shape} state=${name} /><span class="word">${STATE_WORDS[name]} </span><b class="n">${short(n)}</b>
+      return html`<a key=${name} class=${cls("item counter", !n && "zero")} href=${href(["messages"], { q: current === q ? null : q })} aria-current=${String(current === q)} title=${`${STATE_WORDS[name]}: show these ${plural(n, "message")}`}>
+        <${Shape} state=${name} /><span class="word">${STATE_WORDS[name]} </span><b class="n">${isSlim ? shortest(n) : short(n)}</b>
       </a>`;
     })}
     <span class="sep"></span>
     ${o?.nextCron && html`<a class="item next-cron" href=${href(["crons"])} title=${`Next cron: ${o.nextCron.cron} of ${o.nextCron.worker}`}><${Icon} name="crons" size=${15} /><span class="cut mono">${o.nextCron.cron}</span><span class="soft">in</span><${Countdown} ms=${o.nextCron.atMs} /></a><span class="sep"></span>`}
     <${ClockBox} c=${c} virtual=${virtual} />
   </header>`;
+}
+
+const TIGHT = ["", "words", "words cron", "words cron buttons"];
+
+/**
+ * What the strip leaves out so that nothing of it is cut off, beside what its width alone says (css/frame.css): large counters and
+ * a clock that is far ahead take room. It leaves out no less again until the window has another width: nothing jumps to and fro.
+ * @param {unknown[]} deps
+ */
+function useFit(deps) {
+  const strip = useRef(/** @type {HTMLElement | null} */ (null));
+  const level = useRef({ width: 0, tight: 0 });
+  const fit = () => {
+    const box = strip.current;
+    if (!box) return;
+    if (box.clientWidth !== level.current.width) level.current = { width: box.clientWidth, tight: 0 };
+    for (let { tight } = level.current; tight < TIGHT.length; tight++) {
+      level.current.tight = tight;
+      box.dataset.tight = TIGHT[tight];
+      const cron = box.querySelector(".next-cron");
+      if (box.scrollWidth <= box.clientWidth && (!cron || cron.scrollWidth <= cron.clientWidth)) break;
+    }
+  };
+  useEffect(fit, deps);
+  useEffect(() => {
+    addEventListener("resize", fit);
+    return () => removeEventListener("resize", fit);
+  }, []);
+  return strip;
 }
 
 /** @param {{c: any, virtual: boolean}} props */

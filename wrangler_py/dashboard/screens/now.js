@@ -1,5 +1,5 @@
 /** Now: what happens, newest on top, and beside it what needs a person. */
-import { html, cell, cls, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
+import { html, cls, slim, useCell, useEffect, useMemo, useRef, useState } from "../ui.js";
 import { get } from "../api.js";
 import { now, onChange, overview, useQuery } from "../live.js";
 import { describe } from "../events_text.js";
@@ -23,11 +23,6 @@ export default function Now() {
     </div>
   </div>`;
 }
-
-/** Whether the window is narrow: then an event takes two lines. */
-const narrow = matchMedia("(max-width: 699px)");
-const slim = cell(narrow.matches);
-narrow.addEventListener("change", () => slim.set(narrow.matches));
 
 // The timeline ----------------------------------------------------------------------------------------------------
 
@@ -95,7 +90,7 @@ function Timeline({ url }) {
     for (const { line } of lines) if (line.lane !== "…") found.set(line.lane, (found.get(line.lane) ?? 0) + 1);
     return [...found.keys()].sort((a, b) => ORDER(a) - ORDER(b) || a.localeCompare(b));
   }, [lines]);
-  const height = useCell(slim) ? 46 : 30;
+  const height = useCell(slim) ? 46 : 30; // narrow, an event takes two lines
   const shown = lines.filter(({ line }) => (lane ? line.lane === lane : !(quiet && line.lane === "logs"))).slice(0, 250);
   useKeys([
     { keys: "n", label: "Show new events", group: "List", run: show },

@@ -96,11 +96,13 @@ function Settings({ q }) {
   const list = q?.settings ?? [];
   const value = (v, unit) => (v === null || v === undefined ? html`<span class="soft">not set</span>` : html`<b>${typeof v === "number" ? count(v) : String(v)}</b>${unit ? html` <span class="soft">${unit}</span>` : ""}`);
   return html`<div class="panel" tabindex="0" role="region" aria-label="Settings">
-    <table class="table"><thead><tr><th scope="col">Setting</th><th scope="col">In force</th><th scope="col">From</th><th scope="col">Production's default</th><th scope="col" class="hide-narrow">Range</th></tr></thead>
+    <table class="table"><thead><tr><th scope="col">Setting</th><th scope="col">In force</th><th scope="col" class="hide-narrow">From</th><th scope="col" class="hide-narrow">Production's default</th><th scope="col" class="hide-narrow">Range</th></tr></thead>
       <tbody>${list.map((s) => {
         const same = String(s.value) === String(s.default);
-        return html`<tr key=${s.key}><th scope="row"><code>${s.key}</code></th><td>${value(s.value, s.unit)}</td>
-          <td>${s.source === "default" ? html`<span class="soft">default</span>` : html`<code class="src">${s.source}</code>`}</td><td>${same ? html`<span class="soft">the same</span>` : value(s.default, s.unit)}</td><td class="soft hide-narrow">${s.range ?? ""}</td></tr>`;
+        const from = s.source === "default" ? html`<span class="soft">default</span>` : html`<code class="src">${s.source}</code>`;
+        return html`<tr key=${s.key}><th scope="row"><code>${s.key}</code>
+            <span class="show-narrow small">${from}${!same && html` <span class="soft">production:</span> ${value(s.default, s.unit)}`}</span></th>
+          <td>${value(s.value, s.unit)}</td><td class="hide-narrow">${from}</td><td class="hide-narrow">${same ? html`<span class="soft">the same</span>` : value(s.default, s.unit)}</td><td class="soft hide-narrow">${s.range ?? ""}</td></tr>`;
       })}</tbody></table>
     ${q && !list.length && html`<div class="empty"><strong>No settings</strong><span>Nobody consumes this queue in this session.</span></div>`}
     ${q && html`<footer class="panel-foot soft small">${q.id && html`<span>id <code>${q.id}</code></span>`} ${q.createdMs && html`<span>created <${Ago} ms=${q.createdMs} /></span>`} <span>Change them in the config and save: they are in force at once.</span></footer>`}
