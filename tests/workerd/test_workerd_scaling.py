@@ -36,9 +36,9 @@ CONSUMERS = [
 PRODUCERS = [{"binding": "SCALE", "queue": "scale"}, {"binding": "SLOW", "queue": "slow"}]
 
 
-def test_autoscaling_and_the_wall_limit(project):
-    config = project.worker(CODE, {"queues": {"producers": PRODUCERS, "consumers": CONSUMERS}}, main="index.js")
-    server = project.start("--no-reload", "--wall-limit", "2s", configs=(config,))
+def test_autoscaling_and_the_wall_limit(js):
+    config = js.worker(CODE, {"queues": {"producers": PRODUCERS, "consumers": CONSUMERS}}, main="index.js")
+    server = js.start("--no-reload", "--wall-limit", "2s", configs=(config,))
 
     def invocations(what: str, count: int) -> list[int]:
         assert server.post("/", body=what).status == 200
