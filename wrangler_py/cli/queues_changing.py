@@ -18,7 +18,7 @@ from wrangler_py.cli.queues_access import ANSWER_S, check_exists, session_clock
 from wrangler_py.cli.session_client import SessionClient
 from wrangler_py.cli.state import Project, writing
 from wrangler_py.events.log import Event, EventLog
-from wrangler_py.events.recorder import NOTED_KINDS, Notebook
+from wrangler_py.events.notebook import NOTED_KINDS, Notebook
 from wrangler_py.queues import tables
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.tables import QueueRecord

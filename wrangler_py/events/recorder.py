@@ -19,15 +19,17 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from wrangler_py.events import look, packs, tables
+from wrangler_py.events.damage import is_damaged, set_aside
 from wrangler_py.events.digest import Digest
 from wrangler_py.events.log import Event, EventLog
+from wrangler_py.events.notebook import TOLD_TWICE
 from wrangler_py.events.plain import Plain, plain
 
 #: How long what comes singly is gathered before it is written (seconds).
@@ -94,10 +96,6 @@ class RecordState(Struct):
     error: str | None = None
 
 
-#: Bytes of events that a command gathers before it writes them.
-_NOTES_BYTES = 4 << 20
-#: Told by `batch.finished` too, with more.
-_TOLD_TWICE = frozenset({"message.retried", "message.dead_lettered", "message.dropped", "message.released"})
 _STOP = object()
 _PACKED = "SELECT 1 FROM pack LIMIT 1"
 
@@ -193,7 +191,7 @@ class Recorder:
         thread.join(timeout=5.0)
 
     def _seen(self, event: Event) -> None:
-        if event.kind in _TOLD_TWICE:
+        if event.kind in TOLD_TWICE:
             return
         if self._full:
             self.state.lost += 1
@@ -442,51 +440,6 @@ class Recorder:
             self._loop.call_soon_threadsafe(callback, value)
 
 
-#: Kinds of events that a command beside the session may have recorded: what people do to queues and messages.
-NOTED_KINDS = frozenset(
-    (
-        *("queue.created", "queue.updated", "queue.deleted", "queue.purged"),
-        *("message.redriven", "message.hastened", "message.discarded"),
-    )
-)
-
-
-class Notebook:
-    """What a command does beside the sessions, written down at once: for those who have no event loop to spare."""
-
-    def __init__(self, folder: Path, events: EventLog, kinds: Collection[str] | None = None) -> None:
-        """`kinds`: only events of these are noted by themselves; None: all."""
-        self._path = folder / tables.FILE_NAME
-        self._events: list[Event] = []
-        self._bytes = 0
-        events.subscribe(self.note, kinds)
-
-    def note(self, event: Event) -> None:
-        """Keep an event, to be written."""
-        if event.kind not in _TOLD_TWICE:
-            self._events.append(event)
-            self._bytes += (
-                sum(len(m.body) + 100 for m in event.data["messages"]) if event.kind == "message.sent" else 100
-            )
-            if self._bytes >= _NOTES_BYTES:
-                self.write()
-
-    def write(self) -> None:
-        """Write what was seen. A record that cannot be written is left alone: the next session says what is wrong with it."""
-        events, self._events, self._bytes = self._events, [], 0
-        if not events:
-            return
-        with contextlib.suppress(sqlite3.Error, tables.Unusable):
-            connection = tables.connect(self._path)
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                found = plain(events)
-                packs.put_aside(connection, [packs.packed(found)], tables.last_seq(connection) + 1)
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
-
-
 def _many(events: list[Event]) -> bool:
     if len(events) > _MANY:
         return True
@@ -507,25 +460,3 @@ def _parts(entries: list[Event]) -> Iterator[list[Event]]:
 def _done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def is_damaged(error: Exception) -> bool:
-    """Whether the file itself is at fault, and not the disk or another process."""
-    if not isinstance(error, sqlite3.Error):
-        return True
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and (code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return True
-    return str(error).startswith(("no such table", "no such column"))
-
-
-def set_aside(path: Path) -> Path:
-    """Move a damaged record out of the way, its log files too. Returns where it is now."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    with contextlib.suppress(OSError):
-        path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return aside

@@ -9,7 +9,7 @@ from typing import Any
 from wrangler_py.clock import ClockEndless, ClockStopped, SessionClock
 from wrangler_py.cron.limits import MAX_TRIGGER_TIME_MS
 from wrangler_py.events.log import EventLog
-from wrangler_py.events.recorder import NOTED_KINDS
+from wrangler_py.events.notebook import NOTED_KINDS
 from wrangler_py.server.control import Call, CallError
 from wrangler_py.session.clockwork import Clockwork
 from wrangler_py.session.crons import SessionCrons
