@@ -53,6 +53,7 @@ def fields_read() -> list[str]:
         *keys.TOP_LEVEL_ONLY,
         *(f"triggers.{key}" for key in keys.TRIGGERS),
         *(f"secrets.{key}" for key in keys.SECRETS),
+        *(f"build.{key}" for key in keys.BUILD),
         *(f"dev.{key}" for key in keys.DEV),
         *(f"queues.{key}" for key in keys.QUEUES),
         *(f"queues.producers.{key}" for key in keys.PRODUCER),

@@ -301,7 +301,7 @@ def test_wrong_dev(project: Project, body: str, text: str):
     [
         ('[dev]\nlocal_protocol = "https"\n', "dev.local_protocol"),
         ("[dev]\nprot = 1\n", 'Unexpected fields found in dev field: "prot"'),
-        ('[build]\ncommand = "make"\n', 'wpy does not run "build.command": make'),
+        ('[build]\ncomand = "make"\n', 'Unexpected fields found in build field: "comand"'),
         ("max_foo = 1\n", 'Unexpected fields found in top-level field: "max_foo"'),
     ],
 )

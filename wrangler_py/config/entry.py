@@ -25,8 +25,8 @@ def check_script(script: Path, cwd: Path) -> tuple[Path | None, Problem | None]:
     return None, Problem("error", text, hint=hint)
 
 
-def read_main(sections: Sections, root: Path, cwd: Path) -> Path | None:
-    """The entry module that the config names, relative to the config's folder."""
+def read_main(sections: Sections, root: Path, cwd: Path, *, built: bool = False) -> Path | None:
+    """The entry module that the config names, relative to the config's folder. `built`: it need not be there yet."""
     for section in sections.each():
         found = section.get("main")
         if found is not None and not isinstance(found.value, str):
@@ -43,6 +43,8 @@ def read_main(sections: Sections, root: Path, cwd: Path) -> Path | None:
     if not isinstance(chosen.value, str):
         return None
     report = sections.active.report if chosen.path[0] == "env" else sections.top.report
+    if built and Path(chosen.value).suffix in _SUFFIXES and not (root / chosen.value).exists():
+        return _absolute(root / chosen.value)
     return _checked(report, chosen.value, chosen.path, root, cwd)
 
 

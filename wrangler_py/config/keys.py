@@ -11,7 +11,7 @@ from wrangler_py.config.jsvalues import JsType
 # What wpy reads. `wrangler.toml.example` explains each of these; a test holds it to that.
 
 #: A named environment has the top level's value unless it sets its own.
-INHERITED = ("name", "main", "compatibility_date", "compatibility_flags", "triggers", "migrations")
+INHERITED = ("name", "main", "compatibility_date", "compatibility_flags", "triggers", "migrations", "build")
 #: A named environment has only its own.
 NOT_INHERITED = ("vars", "secrets", "queues")
 TOP_LEVEL_ONLY = ("env", "dev", "legacy_env")
@@ -31,6 +31,7 @@ CONSUMER = (
     "retry_delay",
 )
 SECRETS = ("required",)
+BUILD = ("command", "cwd", "watch_dir")
 DEV = ("ip", "port")
 #: Known to wrangler, of no consequence here.
 DEV_UNUSED = ("inspector_port", "inspector_ip", "enable_containers", "container_engine", "generate_types")
@@ -88,7 +89,6 @@ DEPLOY = (
     "workers_dev",
     "preview_urls",
     "previews",
-    "build",
     "limits",
     "placement",
     "observability",

@@ -171,8 +171,9 @@ def _read_worker(
     draft = _Draft(name, source.path, root, script_main, report)
     named = sections.inherited("name")
     draft.name_path = named.path if named is not None else ()
+    build = worker_fields.read_build(sections, root)
     if not has_script:
-        draft.main = read_main(sections, root, asked.cwd)
+        draft.main = read_main(sections, root, asked.cwd, built=build is not None)
     flags = worker_fields.read_compatibility_flags(sections)
     draft.queues = read_queues(sections)
     language: Language = "python"
@@ -198,6 +199,7 @@ def _read_worker(
         "unsupported": tuple(bindings.unsupported),
         "migrations": migrations,
         "bundling": read_bundling(sections, root),
+        "build": build,
         **bindings.values,
         "cpu_ms": worker_fields.read_cpu_limit(sections),
         "dev": worker_fields.read_dev(sections),

@@ -71,6 +71,16 @@ class DevSettings(Struct, frozen=True):
     port: int | None = None
 
 
+class CustomBuild(Struct, frozen=True):
+    """The `build` section of a Worker that has a command of its own. All paths are absolute."""
+
+    command: str
+    #: Where it runs.
+    cwd: Path
+    #: Folders; it runs again when a file in them changes.
+    watch: tuple[Path, ...]
+
+
 class Problem(Struct, frozen=True):
     """One thing that is wrong (`error`) or doubtful (`warning`) in a config."""
 
@@ -136,6 +146,7 @@ class WorkerConfig(Struct, frozen=True):
     #: Of the kinds above too, as long as the Worker's runtime cannot serve them.
     unsupported: tuple[UnsupportedBinding, ...] = ()
     bundling: Bundling = field(default_factory=Bundling)
+    build: CustomBuild | None = None
     #: `limits.cpu_ms`.
     cpu_ms: int | None = None
     dev: DevSettings = DevSettings()

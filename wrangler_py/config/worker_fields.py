@@ -4,15 +4,17 @@ triggers, `dev`, and what only needs a word of warning."""
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from wrangler_py.config import keys, snippets
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
-from wrangler_py.config.model import CronRefusal, DevSettings
+from wrangler_py.config.model import CronRefusal, CustomBuild, DevSettings
 from wrangler_py.config.problems import Report
 
 
@@ -211,13 +213,35 @@ def read_dev(sections: Sections) -> DevSettings:
     return DevSettings(ip=ip, port=None if port is None else int(port))
 
 
+def read_build(sections: Sections, root: Path) -> CustomBuild | None:
+    """`build`: a command that makes the entry module. Relative paths start at the config's folder."""
+    found = sections.inherited("build")
+    if found is None or not isinstance(found.value, dict):
+        return None
+    report, build = sections.active.report, found.value
+    report.unexpected("build", found.path, build, keys.BUILD)
+    watch = build.get("watch_dir", "./src")
+    folders = watch if isinstance(watch, list) else [watch]
+    for name, values, kind in (
+        ("command", [build.get("command", "")], "string"),
+        ("cwd", [build.get("cwd", "")], "string"),
+        ("watch_dir", folders, "string"),
+    ):
+        for value in values:
+            if not isinstance(value, str):
+                report.error(limits.wrong_type(f"build.{name}", kind, value), (*found.path, name))
+                return None
+    if not build.get("command"):
+        return None
+    return CustomBuild(
+        command=build["command"],
+        cwd=Path(os.path.abspath(root / build.get("cwd", ""))),  # noqa: PTH100 - links stay
+        watch=tuple(Path(os.path.abspath(root / folder)) for folder in folders),  # noqa: PTH100
+    )
+
+
 def warn_of_unserved(sections: Sections) -> None:
     """Settings that change what wrangler dev does and that wpy does not follow."""
-    report = sections.active.report
-    build = sections.inherited("build")
-    if build is not None and isinstance(build.value, dict) and build.value.get("command") is not None:
-        text = f'wpy does not run "build.command": {build.value["command"]}'
-        report.warning(text, (*build.path, "command"), "run it yourself before `wpy dev`")
     site = sections.top.get("site")
     if site is not None:
         sections.top.report.warning(

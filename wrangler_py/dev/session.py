@@ -20,6 +20,7 @@ from wrangler_py.config.model import ConfigError, Problem, SessionConfig
 from wrangler_py.config.problems import format_problems
 from wrangler_py.dev.advice import Adviser
 from wrangler_py.dev.banner import print_banner, print_bindings, print_crons
+from wrangler_py.dev.custom_build import CustomBuilds
 from wrangler_py.dev.hotkeys import HotKeys, box, hotkeys
 from wrangler_py.dev.inspect import on_attach
 from wrangler_py.dev.options import DEFAULT_PORT, DevOptions, state_folder
@@ -74,6 +75,7 @@ class DevSession:
         self._events.subscribe(terminal.on_event, terminal.kinds)
         self._stop = asyncio.Event()
         self._watcher: Watcher | None = None
+        self._builds = CustomBuilds(terminal)
         self._config_refused = False
         self._moved_port: int | None = None
         self._url = ""
@@ -155,16 +157,20 @@ class DevSession:
     # Serving ------------------------------------------------------------------------------------------------------
 
     async def _serve(self, server: HttpServer, emulator: Emulator) -> None:
-        watching: asyncio.Task[None] | None = None
+        watching: list[asyncio.Task[None]] = []
         looked_ms = SystemClock().now_ms()
         seen = look(self._watched_folders(), self._is_relevant) if self._options.reload else {}
-        loading = asyncio.create_task(emulator.load())
+        printed = asyncio.Event()
+        loading = asyncio.create_task(self._load(emulator, printed))
         await asyncio.sleep(0)  # the workers begin; they load while the server starts
         self._print_start(emulator)
+        printed.set()
         await server.start()
         with contextlib.ExitStack() as terminal_state:
             try:
                 await _first_done(loading, self._stop)
+                if not loading.done():
+                    return
                 self._terminal.info(f"Ready on {self._url}")
                 if self._options.dashboard:
                     self._terminal.info(f"Dashboard on {self._url}{DASHBOARD}/")
@@ -179,18 +185,27 @@ class DevSession:
                     self._spawn(on_attach(lambda: self._reload_all(emulator)))
                 await emulator.start()
                 if self._options.reload:
-                    watching = asyncio.create_task(self._watch(seen, looked_ms))
+                    watching.append(asyncio.create_task(self._watch(seen, looked_ms)))
+                    watching.append(
+                        asyncio.create_task(self._builds.watch(lambda: self._config.workers, self._look_again))
+                    )
                 self._adviser.look(self._config)
                 await self._stop.wait()
             finally:
                 self._terminal.line(self._terminal.style("⎔ Shutting down...", "dim"))
                 self._terminal.flush()
                 loading.cancel()
-                if watching is not None:
-                    watching.cancel()
+                for task in watching:
+                    task.cancel()
                 await emulator.stop(END_GRACE_S, server.stop())
-                await asyncio.gather(*filter(None, (loading, watching)), return_exceptions=True)
+                await asyncio.gather(loading, *watching, return_exceptions=True)
                 self._terminal.flush()
+
+    async def _load(self, emulator: Emulator, printed: asyncio.Event) -> None:
+        if any(worker.build for worker in self._config.workers):
+            await printed.wait()
+            await self._builds.run(self._config.workers)
+        await emulator.load()
 
     # Printing -----------------------------------------------------------------------------------------------------
 
@@ -295,6 +310,11 @@ class DevSession:
         self._watcher = Watcher(self._watched_folders, self._is_relevant, changed, seen, looked_ms)
         await self._watcher.run()
 
+    def _look_again(self) -> None:
+        """A folder may have been made."""
+        if self._watcher is not None:
+            self._watcher.restart()
+
     async def _reload_all(self, emulator: Emulator) -> None:
         for worker in emulator.workers.all():
             await worker.load()
@@ -313,11 +333,13 @@ class DevSession:
         self._config_refused = False
         if config.warnings and config.warnings != self._config.warnings:
             self._terminal.line(format_problems(list(config.warnings), color=self._terminal.style.color))
+        builds = {worker.build for worker in self._config.workers}
+        await self._builds.run(worker for worker in config.workers if worker.build not in builds)
         self._config = config
         await self._emulator.apply(config)
         self._adviser.look(config)
-        if self._watcher is not None:
-            self._watcher.restart()
+        self._look_again()
+        self._builds.restart()
         self._terminal.line(self._terminal.style("⎔ Config changed and applied", "dim"))
 
     def _say_config_kept(self, problems: list[Problem]) -> None:

@@ -91,6 +91,8 @@ class Watcher:
             try:
                 async for paths in changes:
                     await self._reported(paths, watched)
+                async with self._one_at_a_time:  # what `looking` has begun to tell is told wholly
+                    pass
             finally:
                 looking.cancel()
 
