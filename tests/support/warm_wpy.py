@@ -245,7 +245,7 @@ def _become(order: dict[str, Any], fds: list[int]) -> None:
     os.environ.update(order["env"])
     time.tzset()
     os.chdir(order["cwd"])
-    sys.path[0] = order["cwd"]
+    sys.path.insert(0, order["cwd"])
     sys.argv[1:] = order["arguments"]
     sys.orig_argv = [*_COMMAND, *order["arguments"]]
     for name, number, mode in (("stdin", 0, "rb"), ("stdout", 1, "wb"), ("stderr", 2, "wb")):
@@ -268,7 +268,7 @@ def _main() -> None:
     import runpy
 
     orders = socket.socket(fileno=int(sys.argv[1]))
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
+    del sys.path[0]  # this folder: wpy is the one that is installed, as it is for a command
     import wrangler_py
 
     for module in pkgutil.walk_packages(wrangler_py.__path__, "wrangler_py."):
