@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bound_state import CLASSES, bindings
 from dev_server import DevServer
 from page import ROOT, Dashboard
 from session_project import Project
@@ -39,50 +40,9 @@ dead_letter_queue = "jobs-dead"
 
 [triggers]
 crons = ["0 0 1 1 *", "0 0 1 * *"]
-
-[[kv_namespaces]]
-binding = "CACHE"
-id = "cache"
-
-[[d1_databases]]
-binding = "DB"
-database_name = "shop"
-database_id = "shop-id"
-
-[[r2_buckets]]
-binding = "FILES"
-bucket_name = "files"
-
-[[durable_objects.bindings]]
-name = "ROOM"
-class_name = "Room"
-
-[[migrations]]
-tag = "v1"
-new_sqlite_classes = ["Room"]
-
-[[workflows]]
-name = "order-flow"
-binding = "ORDERS"
-class_name = "OrderFlow"
 """
 
 CODE = """
-from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoint
-
-
-class Room(DurableObject):
-    async def enter(self, who):
-        await self.ctx.storage.put("last", {"who": who})
-        self.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS visits (who TEXT)")
-        self.ctx.storage.sql.exec("INSERT INTO visits VALUES (?)", who)
-
-
-class OrderFlow(WorkflowEntrypoint):
-    async def run(self, event, step):
-        await step.sleep("payment", "1 hour")
-
-
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         if request.url.endswith("/seed"):
@@ -146,8 +106,8 @@ SCREENS = (
 
 @pytest.fixture
 def session(project: Project) -> Iterator[DevServer]:
-    project.config(CONFIG)
-    project.code(CODE)
+    project.config(CONFIG + bindings())
+    project.code(CLASSES + CODE)
     server = project.start("--clock", "virtual", "--now", "2026-03-27T10:00:00Z")
     yield server
     server.stop()
@@ -157,8 +117,8 @@ def session(project: Project) -> Iterator[DevServer]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """One session for tests that do not mind each other's messages."""
     made = Project(tmp_path_factory.mktemp("page") / "app")
-    made.config(CONFIG)
-    made.code(CODE)
+    made.config(CONFIG + bindings())
+    made.code(CLASSES + CODE)
     yield made.start("--clock", "virtual", "--now", "2026-03-27T10:00:00Z")
     made.stop()
 
@@ -419,8 +379,8 @@ def _ten_thousand_queues(database: Path) -> None:
 
 
 def test_the_page_outlives_its_session(project: Project, open_page: Open) -> None:
-    project.config(CONFIG)
-    project.code(CODE)
+    project.config(CONFIG + bindings())
+    project.code(CLASSES + CODE)
     server = project.start()
     port = server.url.rsplit(":", 1)[1]
     page = open_page(server.url, "#/queue/kept")
@@ -443,8 +403,8 @@ def test_the_page_outlives_its_session(project: Project, open_page: Open) -> Non
 
 
 def test_read_only_shows_and_changes_nothing(project: Project, open_page: Open) -> None:
-    project.config(CONFIG)
-    project.code(CODE)
+    project.config(CONFIG + bindings())
+    project.code(CLASSES + CODE)
     server = project.start("--readonly", "--clock", "virtual")
     server.get("/bob")
     page = open_page(server.url, "#/messages")

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import jsonschema
 import pytest
+from bound_state import CLASSES, bindings
 from session_project import Project
 
 from .conftest import API, Api
@@ -32,59 +33,9 @@ max_batch_timeout = 0
 max_retries = 3
 retry_delay = 60
 dead_letter_queue = "jobs-dead"
-
-[[kv_namespaces]]
-binding = "CACHE"
-id = "cache/one"
-
-[[d1_databases]]
-binding = "DB"
-database_name = "shop"
-database_id = "shop-id"
-
-[[r2_buckets]]
-binding = "FILES"
-bucket_name = "files"
-
-[[durable_objects.bindings]]
-name = "ROOM"
-class_name = "Room"
-
-[[migrations]]
-tag = "v1"
-new_sqlite_classes = ["Room"]
-
-[[workflows]]
-name = "order-flow"
-binding = "ORDERS"
-class_name = "OrderFlow"
 """
 
 WORKER = """
-from workers import DurableObject, Response, WorkerEntrypoint, WorkflowEntrypoint
-
-
-class Room(DurableObject):
-    async def enter(self, who):
-        await self.ctx.storage.put("last", {"who": who, "n": 3})
-        self.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS visits (who TEXT, big INTEGER)")
-        self.ctx.storage.sql.exec("INSERT INTO visits VALUES (?, 9007199254740993)", who)
-        await self.ctx.storage.setAlarm(1_800_000_000_000)
-
-    async def alarm(self, info=None):
-        pass
-
-
-class OrderFlow(WorkflowEntrypoint):
-    async def run(self, event, step):
-        @step.do("reserve")
-        async def reserve():
-            return {"stock": 1}
-
-        await reserve()
-        await step.sleep("payment", "1 hour")
-
-
 class Default(WorkerEntrypoint):
     async def fetch(self, request):
         if request.url.endswith("/cached"):
@@ -109,8 +60,8 @@ class Default(WorkerEntrypoint):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = Project(tmp_path_factory.mktemp("state") / "project")
-    made.config(CONFIG)
-    made.code(WORKER)
+    made.config(CONFIG + bindings("cache/one"))
+    made.code(CLASSES + WORKER)
     yield made
     made.stop()
 
