@@ -120,6 +120,11 @@ def _span(_context: click.Context, _parameter: click.Parameter, text: str | None
     metavar="SPAN",
     help="How long a handler of a batch or a cron may run: 20s, 5m (15m, as on Cloudflare).",
 )
+@click.option(
+    "--compat-miniflare",
+    is_flag=True,
+    help="Queues with the defaults and limits of `wrangler dev` instead of production's.",
+)
 @click.option("--no-dashboard", is_flag=True, help="Serve no dashboard, no API of it, no figures for Prometheus.")
 @click.option("--readonly", is_flag=True, help="The dashboard shows everything and changes nothing.")
 @click.option(
@@ -170,6 +175,7 @@ def dev(
     now: int | None,
     worker_clock: bool,
     wall_limit: float | None,
+    compat_miniflare: bool,
     no_dashboard: bool,
     readonly: bool,
     record_mb: int,
@@ -199,6 +205,7 @@ def dev(
         start_ms=now,
         worker_clock=worker_clock,
         wall_limit_s=wall_limit,
+        compat_miniflare=compat_miniflare,
         cron_catch_up=cron_catch_up,
         inspector_port=inspector_port,
         inspect_port=None if inspect is None else _inspect(inspect),

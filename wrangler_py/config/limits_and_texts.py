@@ -39,6 +39,8 @@ class Range(Struct, frozen=True):
         return self.low <= value <= self.high and (not self.whole or float(value).is_integer())
 
 
+#: What `wrangler dev` uses where the config says nothing (miniflare 4, measured).
+MINIFLARE_CONSUMER: dict[str, Any] = {"max_batch_size": 5, "max_batch_timeout": 1, "max_retries": 2}
 #: Cloudflare docs: Queues > Configuration > Configure Queues, and Queues > Platform > Limits. The API refuses
 #: other values at deploy time; wrangler itself checks none of them.
 CONSUMER_RANGES = {

@@ -37,6 +37,7 @@ def load_session(
     environ: Mapping[str, str] | None = None,
     today: datetime.date | None = None,
     refused_crons: RefusedCrons | None = None,
+    miniflare: bool = False,
 ) -> SessionConfig:
     """Read everything that `wpy dev` was asked to run.
 
@@ -46,6 +47,7 @@ def load_session(
     CLOUDFLARE_ENV. `var_overrides` (from `--var`) reach the primary Worker only, as with wrangler. `environ` is this
     process's environment unless given. `today` (UTC, clock.utc_today) is the compatibility date of a Worker without one,
     and a later date is doubtful; None leaves both out, for a caller to whom dates are nothing.
+    `miniflare`: consumers have its defaults (`--compat-miniflare`).
     `refused_crons` says which of a Worker's crons Cloudflare refuses (session/config.py); each is a warning.
 
     Raises ConfigError with every problem there is, in file order, when one of them is an error. Warnings alone come
@@ -53,7 +55,12 @@ def load_session(
     """
     environ = os.environ if environ is None else environ
     asked = _Asked(
-        Path(cwd), (env if env is not None else environ.get("CLOUDFLARE_ENV")) or None, environ, today, refused_crons
+        Path(cwd),
+        (env if env is not None else environ.get("CLOUDFLARE_ENV")) or None,
+        environ,
+        today,
+        refused_crons,
+        miniflare,
     )
     drafts, problems = _read_all(asked, config_paths, script, dict(var_overrides or {}))
     problems += [problem for draft in drafts for problem in draft.report_problems()]
@@ -71,6 +78,7 @@ class _Asked(Struct, frozen=True):
     environ: Mapping[str, str]
     today: datetime.date | None
     refused_crons: RefusedCrons | None
+    miniflare: bool
 
 
 class _Draft(Struct, eq=False):
@@ -175,7 +183,7 @@ def _read_worker(
     if not has_script:
         draft.main = read_main(sections, root, asked.cwd, built=build is not None)
     flags = worker_fields.read_compatibility_flags(sections)
-    draft.queues = read_queues(sections)
+    draft.queues = read_queues(sections, miniflare=asked.miniflare)
     language: Language = "python"
     if draft.main is not None and draft.main.suffix not in limits.PYTHON_SUFFIXES:
         language = "javascript"

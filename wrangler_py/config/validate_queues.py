@@ -14,7 +14,7 @@ from wrangler_py.config import keys
 from wrangler_py.config import limits_and_texts as limits
 from wrangler_py.config.environments import Field, Section, Sections
 from wrangler_py.config.jsvalues import is_object, js_typeof
-from wrangler_py.config.limits_and_texts import CONSUMER_RANGES, PRODUCER_RANGES, Range
+from wrangler_py.config.limits_and_texts import CONSUMER_RANGES, MINIFLARE_CONSUMER, PRODUCER_RANGES, Range
 from wrangler_py.config.model import Consumer, Producer
 from wrangler_py.config.positions import FieldPath, dotted
 from wrangler_py.config.problems import Report
@@ -40,8 +40,8 @@ class Queues(Struct, frozen=True):
     consumers: tuple[tuple[Consumer, FieldPath], ...] = ()
 
 
-def read_queues(sections: Sections) -> Queues:
-    """Check `queues` in each section and read it from the one that counts. An entry without a usable queue or
+def read_queues(sections: Sections, *, miniflare: bool = False) -> Queues:
+    """Check `queues` in each section and read it from the one that counts. `miniflare`: with its defaults. An entry without a usable queue or
     binding is left out; the rest of a faulty one stays, so that clashes with others are reported too."""
     for section in sections.each():
         _check_section(section)
@@ -53,7 +53,7 @@ def read_queues(sections: Sections) -> Queues:
         report.error(limits.PAGES_CONSUMERS, (*found.path, "consumers"))
     queues = Queues(
         tuple(_entries(found, "producers", lambda entry, path: _read_producer(report, entry, path))),
-        tuple(_entries(found, "consumers", lambda entry, path: _read_consumer(report, entry, path))),
+        tuple(_entries(found, "consumers", lambda entry, path: _read_consumer(report, entry, path, miniflare))),
     )
     _warn_of_names(report, found)
     return queues
@@ -172,7 +172,7 @@ def _read_producer(report: Report, entry: dict[str, Any], path: FieldPath) -> Pr
     )
 
 
-def _read_consumer(report: Report, entry: dict[str, Any], path: FieldPath) -> Consumer | None:
+def _read_consumer(report: Report, entry: dict[str, Any], path: FieldPath, miniflare: bool) -> Consumer | None:
     given = {key: _number(report, entry, path, key, allowed) for key, allowed in CONSUMER_RANGES.items()}
     queue, dead_letter_queue = entry.get("queue"), entry.get("dead_letter_queue")
     if "visibility_timeout_ms" in entry:
@@ -195,7 +195,7 @@ def _read_consumer(report: Report, entry: dict[str, Any], path: FieldPath) -> Co
     if timeout is not None:
         whole["max_batch_timeout"] = timeout
     dlq = dead_letter_queue if isinstance(dead_letter_queue, str) and dead_letter_queue else None
-    return Consumer(queue=queue, dead_letter_queue=dlq, **whole)
+    return Consumer(queue=queue, dead_letter_queue=dlq, **{**(MINIFLARE_CONSUMER if miniflare else {}), **whole})
 
 
 def _number(report: Report, entry: dict[str, Any], path: FieldPath, key: str, allowed: Range) -> float | None:

@@ -42,6 +42,8 @@ class DevOptions(Struct, frozen=True):
     start_ms: int | None = None
     #: The workers' own clocks and sleeps follow the session's.
     worker_clock: bool = False
+    #: Queues as in `wrangler dev`: miniflare's defaults, limit of a sendBatch, and `delivery_delay` of producers.
+    compat_miniflare: bool = False
     #: How long a handler of a batch or a cron may run (seconds); None: as long as in production.
     wall_limit_s: float | None = None
     #: Crons that were missed while the machine slept are fired afterwards.

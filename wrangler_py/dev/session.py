@@ -52,7 +52,12 @@ _LOOPBACK = ("127.", "::1", "localhost")
 def read_config(options: DevOptions) -> SessionConfig:
     """The session's config. Raises ConfigError."""
     return read_session(
-        options.configs, cwd=options.cwd, script=options.script, env=options.env, var_overrides=options.vars
+        options.configs,
+        cwd=options.cwd,
+        script=options.script,
+        env=options.env,
+        var_overrides=options.vars,
+        miniflare=options.compat_miniflare,
     )
 
 
@@ -141,6 +146,7 @@ class DevSession:
             crons=self._options.crons,
             cron_catch_up=self._options.cron_catch_up,
             worker_clock=self._options.worker_clock,
+            compat_miniflare=self._options.compat_miniflare,
             wall_limit_s=self._options.wall_limit_s or WALL_LIMIT_SECONDS,
             allowed_hosts=LOCAL_HOSTS | {self._ip, f"[{self._ip}]"},
             api_token=self._options.api_token,

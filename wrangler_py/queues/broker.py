@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from wrangler_py.clock import Clock
@@ -58,6 +58,10 @@ class Broker:
         self._events = events
         self._owner = owner
         self._intake = Intake(store, clock, self._refusal)
+        #: The largest sendBatch (bytes), and the delay of sends that give none (seconds), by queue. As in production, unless
+        #: the session is to be like miniflare.
+        self.max_batch_bytes = limits.MAX_BATCH_BYTES
+        self.producer_delays: Mapping[str, int] = {}
         self._listeners: dict[str, WaitingListener] = {}
         #: Told of every queue that got messages and has no listener here; another session may consume it.
         self.on_unheard: Callable[[str], None] = self._say_unconsumed
@@ -117,7 +121,9 @@ class Broker:
         Delay: the message's own, else `delay_seconds`, else the queue's `delivery_delay`; an explicit 0 counts.
         Raises QueueSendError when a limit is broken.
         """
-        check_limits(messages, delay_seconds, batch=batch)
+        if delay_seconds is None and self.producer_delays:
+            delay_seconds = self.producer_delays.get(queue)
+        check_limits(messages, delay_seconds, batch=batch, max_batch_bytes=self.max_batch_bytes)
         self._now()  # sees a clock that was set back
         span = current_span.get()
 

@@ -102,7 +102,13 @@ def incoming(
     return new
 
 
-def check_limits(messages: Sequence[OutgoingMessage], delay_seconds: int | None, *, batch: bool) -> None:
+def check_limits(
+    messages: Sequence[OutgoingMessage],
+    delay_seconds: int | None,
+    *,
+    batch: bool,
+    max_batch_bytes: int = limits.MAX_BATCH_BYTES,
+) -> None:
     """Raise QueueSendError when a send breaks one of production's limits; nothing of it is stored then."""
     if batch and len(messages) > limits.MAX_BATCH_COUNT:
         raise limits.batch_too_many(len(messages))
@@ -114,8 +120,8 @@ def check_limits(messages: Sequence[OutgoingMessage], delay_seconds: int | None,
             largest = size
     if largest > limits.MAX_MESSAGE_BYTES:
         raise limits.batch_message_too_large(largest) if batch else limits.message_too_large(largest)
-    if batch and total > limits.MAX_BATCH_BYTES:
-        raise limits.batch_too_large(total)
+    if batch and total > max_batch_bytes:
+        raise limits.batch_too_large(total, max_batch_bytes)
     if delay_seconds is not None and not 0 <= delay_seconds <= limits.MAX_DELAY_SECONDS:
         raise limits.delay_out_of_range(delay_seconds, batch=batch)
     for message in messages:

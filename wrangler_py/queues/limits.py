@@ -14,6 +14,7 @@ from wrangler_py.config.limits_and_texts import CONSUMER_RANGES, PRODUCER_RANGES
 
 MAX_MESSAGE_BYTES = 128_000  # [limits]
 MAX_BATCH_BYTES = 256_000  # [limits]; all bodies of one sendBatch together
+MINIFLARE_MAX_BATCH_BYTES = 288_000  # [miniflare]; for `wpy dev --compat-miniflare`
 MAX_BATCH_COUNT = 100  # [limits]; messages in one sendBatch
 MAX_DELAY_SECONDS = PRODUCER_RANGES["delivery_delay"].high  # [limits]; send, retry and `delivery_delay`
 
@@ -97,8 +98,8 @@ def batch_too_many(count: int) -> QueueSendError:
     return QueueSendError(BATCH_COUNT_OUT_OF_BOUNDS, text)
 
 
-def batch_too_large(size: int) -> QueueSendError:
-    text = f"batch size of {size} bytes exceeds limit of {MAX_BATCH_BYTES}"  # [miniflare]
+def batch_too_large(size: int, limit: int = MAX_BATCH_BYTES) -> QueueSendError:
+    text = f"batch size of {size} bytes exceeds limit of {limit}"  # [miniflare]
     return QueueSendError(BATCH_SIZE_OUT_OF_BOUNDS, text)
 
 

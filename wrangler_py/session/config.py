@@ -18,6 +18,7 @@ def read_session(
     script: Path | None = None,
     env: str | None = None,
     var_overrides: Mapping[str, str] | None = None,
+    miniflare: bool = False,
 ) -> SessionConfig:
     """config.load.load_session as everything that runs Workers wants it. Raises ConfigError."""
     return load_session(
@@ -28,6 +29,7 @@ def read_session(
         var_overrides=var_overrides,
         today=utc_today(),
         refused_crons=refused_crons,
+        miniflare=miniflare,
     )
 
 

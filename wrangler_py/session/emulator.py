@@ -29,7 +29,7 @@ from wrangler_py.events.log import EventLog
 from wrangler_py.events.recorder import Recorder, RecordLimits
 from wrangler_py.queues.broker import Broker
 from wrangler_py.queues.faults import QueueFaults
-from wrangler_py.queues.limits import WALL_LIMIT_SECONDS
+from wrangler_py.queues.limits import MINIFLARE_MAX_BATCH_BYTES, WALL_LIMIT_SECONDS
 from wrangler_py.runtime.outbox_home import OutboxHome
 from wrangler_py.runtime.python.bindings import BindingHandler
 from wrangler_py.runtime.python.clocked import WorkerClocks
@@ -74,6 +74,8 @@ class EmulatorOptions(Struct, frozen=True):
     cron_catch_up: bool = False
     #: The workers' own clocks and sleeps follow the session's.
     worker_clock: bool = False
+    #: Queues are as in `wrangler dev` where it differs from production.
+    compat_miniflare: bool = False
     #: How long a handler of a batch or a cron may run (seconds).
     wall_limit_s: float = WALL_LIMIT_SECONDS
     #: Host names that requests to wpy's own paths may be for (server/guard.py).
@@ -144,6 +146,7 @@ class Emulator:
         self._listen()
         self._dashboard: DashboardDoor | None = None
         self.broker = Broker(store, clock, events, self.session.id)
+        self._set_limits()
         #: A clock that workers follow has to know of every answer that they wait for.
         asks = self._alone or options.worker_clock
         self._outboxes = None if asks else OutboxHome(store.path.parent, self.session.id, self.broker, self._living)
@@ -174,6 +177,14 @@ class Emulator:
         if limits is not None:
             folder = self.store.path.parent
             self.recorder = Recorder(folder, self.events, limits, lambda: [str(w.root) for w in self.config.workers])
+
+    def _set_limits(self) -> None:
+        """Where `wrangler dev` differs from production, and the session is to be like it."""
+        if self.options.compat_miniflare:
+            self.broker.max_batch_bytes = MINIFLARE_MAX_BATCH_BYTES
+            producers = [producer for worker in self.config.workers for producer in worker.producers]
+            delays = {p.queue: p.delivery_delay for p in reversed(producers) if p.delivery_delay is not None}
+            self.broker.producer_delays = delays  # of a queue's producers the first one counts [miniflare]
 
     def _living(self) -> list[int]:
         return [session.id for session in living_sessions(self.store)]
@@ -301,6 +312,7 @@ class Emulator:
     async def apply(self, config: SessionConfig) -> None:
         """Bring everything in line with a changed config."""
         self.config = config
+        self._set_limits()
         self.workflows.configure(config)
         await self.workers.apply(config)
         self.workflows.engine.start()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wrangler_py.events.trace import Span, within
 from wrangler_py.queues.intake import check_limits
+from wrangler_py.queues.limits import QueueSendError
 from wrangler_py.queues.message import OutgoingMessage, QueueMetrics
 from wrangler_py.runtime.base import KeepingQueues
 from wrangler_py.runtime.worker import frames
@@ -75,13 +76,17 @@ class KeptSends:
     def keep(
         self, queue: str, messages: Sequence[OutgoingMessage], delay: int | None, span: Span | None, *, batch: bool
     ) -> QueueMetrics | None:
-        """Keep a send, and the backlog with it. None: it has to be stored first. Raises QueueSendError as Broker.enqueue."""
+        """Keep a send, and the backlog with it. None: it has to be stored first; so has what may break a limit, for whoever
+        stores it to say so."""
         backlog = self._backlogs.get(queue)
         loop = asyncio.get_running_loop()
         now = loop.time()
         if backlog is None or now - backlog.at > _ROW_S or self._failing or self._file.size > FULL:
             return None
-        check_limits(messages, delay, batch=batch)
+        try:
+            check_limits(messages, delay, batch=batch)
+        except QueueSendError:
+            return None
         if not self._write(queue, messages, delay, batch):
             return None
         self._held.append((queue, messages, delay, batch, self._number, span))
