@@ -8,6 +8,8 @@ from typing import Any
 
 _SECOND = 1000
 _UNITS = {
+    "ms": 1,  # these two stand in no list of Cloudflare's, and its engine takes them [wrangler 4.86]
+    "millisecond": 1,
     "second": _SECOND,
     "minute": 60 * _SECOND,
     "hour": 3600 * _SECOND,
@@ -16,7 +18,7 @@ _UNITS = {
     "month": 30 * 24 * 3600 * _SECOND,
     "year": 31_557_600 * _SECOND,  # 365.25 days, as the engine of wrangler 4.86 counts it
 }
-_TEXT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s+([a-z]+?)s?\s*\Z", re.IGNORECASE)
+_TEXT = re.compile(r"\s*([0-9]*\.?[0-9]+)\s+([a-z]+)\s*\Z", re.IGNORECASE)
 
 
 def milliseconds(given: Any) -> float | None:
@@ -29,7 +31,8 @@ def milliseconds(given: Any) -> float | None:
         return None
     found = _TEXT.match(given)
     if found is not None:
-        unit = _UNITS.get(found[2].lower())
+        name = found[2].lower()
+        unit = _UNITS.get(name, _UNITS.get(name.removesuffix("s")))
         return None if unit is None else float(found[1]) * unit
     try:
         value = float(given)
