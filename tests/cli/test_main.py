@@ -84,7 +84,7 @@ class TestImports:
         assert not heavy & imported(project, "--help")
 
     def test_a_command_imports_what_its_neighbours_need_only_if_it_needs_it_too(self, project):
-        brokers = {"wrangler_py.queues.broker", "wrangler_py.events.recorder", "wrangler_py.cli.queues_bodies"}
+        brokers = {"wrangler_py.queues.broker", "wrangler_py.cli.queues_bodies"}
         assert not brokers & imported(project, "queues", "list")
         assert brokers <= imported(project, "queues", "--help")  # which has a line of each command
 
@@ -179,7 +179,7 @@ class TestCompletion:
         listed = re.findall(r"^  ([\w-]+)  +\S", project.queues("--help").out.split("Commands:")[1], re.M)
         assert {"create", "list", "describe", "info", "send", "peek", "tail", "consumer"} <= set(listed)
         assert self.complete(project, "wpy queues ") == listed
-        assert self.complete(project, "wpy queues d") == ["describe", "delete"]
+        assert self.complete(project, "wpy queues d") == ["describe", "delete", "discard"]
         assert self.complete(project, "wpy queues consumer h") == ["http"]
 
     def test_options(self, project):
