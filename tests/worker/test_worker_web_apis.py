@@ -69,6 +69,7 @@ WORKER = """
             await cache.put(url, kept)
             found = await cache.match(js.Request.new(url))
             assert (found.status, await found.text(), found.headers.get("cf-cache-status")) == (200, "body", "HIT")
+            assert int(found.headers.get("age")) in range(30)
             part = await cache.match(js.Request.new(url, obj(headers=obj(Range="bytes=1-2"))))
             assert (part.status, await part.text(), part.headers.get("content-range")) == (206, "od", "bytes 1-2/4")
             same = await cache.match(js.Request.new(url, obj(headers=obj(**{"If-None-Match": '"x"'}))))

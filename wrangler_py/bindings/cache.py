@@ -11,6 +11,7 @@ from collections import OrderedDict
 from email.utils import parsedate_to_datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from wrangler_py.clock import Clock
 
@@ -23,11 +24,12 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Cached(Struct, frozen=True):
-    """An answer that was put into the cache."""
+    """An answer that was put into the cache. In one that is taken out, the headers say its age."""
 
     status: int
     headers: Headers
     body: bytes
+    since_ms: int
     until_ms: int
 
 
@@ -45,11 +47,13 @@ class CacheStore:
         found = self._entries.get((cache, url))
         if found is None:
             return None
-        if found.until_ms <= self._clock.now_ms():
+        now = self._clock.now_ms()
+        if found.until_ms <= now:
             self.delete(cache, url)
             return None
         self._entries.move_to_end((cache, url))
-        return found
+        age = str((now - found.since_ms) // 1000)
+        return replace(found, headers=(*(h for h in found.headers if h[0].lower() != "age"), ("age", age)))
 
     def put(self, cache: str, url: str, status: int, headers: Headers, body: bytes) -> bool:
         """Keep an answer. False when its headers or its size forbid it."""
@@ -59,7 +63,7 @@ class CacheStore:
             return False
         self.delete(cache, url)
         if ttl > 0:
-            self._entries[cache, url] = Cached(status, headers, body, now + ttl * 1000)
+            self._entries[cache, url] = Cached(status, headers, body, now, now + ttl * 1000)
             self._bytes += len(body)
         while self._bytes > self._max_bytes:
             _, dropped = self._entries.popitem(last=False)
