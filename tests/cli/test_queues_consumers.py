@@ -108,6 +108,8 @@ class TestPull:
         shown = project.queues("describe", "q1").out
         assert "Consumers: http_pull\n" in shown
         assert "Pull messages using: wpy queues pull q1" in shown
+        queue_id = project.queues("describe", "q1", "--json").json["queue_id"]
+        assert f'curl "http://localhost:8787/client/v4/accounts/local/queues/{queue_id}/messages/pull"' in shown
         assert project.queues("consumer", "http", "remove", "q1").code == 0
         nothing = project.queues("consumer", "http", "remove", "q1")
         assert nothing.code == 1

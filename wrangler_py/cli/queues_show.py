@@ -32,6 +32,7 @@ from wrangler_py.cli.state import Project, reading
 from wrangler_py.cli.where import Where, on_state
 from wrangler_py.dev import advice
 from wrangler_py.dev.advice import Advice
+from wrangler_py.dev.options import DEFAULT_PORT
 from wrangler_py.queues import history
 from wrangler_py.queues.consumers import PullSettings, WorkerSettings
 from wrangler_py.queues.tables import QueueRecord
@@ -159,11 +160,11 @@ def _print_queue(queue: QueueEntry, inventory: Inventory, now_ms: int, url: str 
 def _print_how_to_pull(record: QueueRecord, url: str | None) -> None:
     """As wrangler does, with the address of the session that answers."""
     result(f"  Pull messages using: wpy queues pull {printable(record.name)}")
-    if url is not None:
-        result("  or, over HTTP:")
-        result(f'  curl "{url}/client/v4/accounts/local/queues/{record.uuid}/messages/pull" \\')
-        result('    --header "Authorization: Bearer any" \\')
-        result("""    --data '{ "visibility_timeout_ms": 10000, "batch_size": 2 }'""")
+    result(f"  or, over HTTP{'' if url is not None else ' while `wpy dev` runs'}:")
+    base = url or f"http://localhost:{DEFAULT_PORT}"
+    result(f'  curl "{base}/client/v4/accounts/local/queues/{record.uuid}/messages/pull" \\')
+    result('    --header "Authorization: Bearer any" \\')
+    result("""    --data '{ "visibility_timeout_ms": 10000, "batch_size": 2 }'""")
 
 
 def _about_producer(producer: ProducerEntry) -> str:

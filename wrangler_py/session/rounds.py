@@ -11,7 +11,7 @@ beyond `MAX_LINKS` ends the move. The limit is wpy's.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -46,7 +46,7 @@ class Rounds:
         self._unsubscribe: Callable[[], None] | None = None
         self._at_ms = 0
         #: How many batches have led to a message that waits, and how the last of them did; the same of batches that run.
-        self._waiting: dict[str, tuple[int, _Kind]] = {}
+        self._waiting: OrderedDict[str, tuple[int, _Kind]] = OrderedDict()
         self._running: dict[str, int] = {}
         #: Those that have become long.
         self._long: deque[tuple[str, _Kind]] = deque(maxlen=_LAST)
@@ -96,7 +96,7 @@ class Rounds:
     def _lead_to(self, message: str, links: int, how: _Kind) -> None:
         self._waiting[message] = links, how
         if len(self._waiting) > _MAX_MESSAGES:
-            del self._waiting[next(iter(self._waiting))]
+            self._waiting.popitem(last=False)
 
     def _text(self) -> str:
         queues = list(dict.fromkeys(queue for queue, _ in self._long))
