@@ -12,6 +12,10 @@ from wrangler_py.cli.output import FAILED, error, errors_told, printable, result
 from wrangler_py.cli.session_client import SessionOption, connect
 from wrangler_py.cli.where import Where, on_state
 
+WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help="The Worker that has the class.")]
+ClassArgument = Annotated[str, typer.Argument(metavar="CLASS", help="The class of the Durable Object.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The object: 64 hexadecimal digits.")]
+
 app = command_group("Alarms of Durable Objects in a running session.")
 
 
@@ -49,9 +53,9 @@ def list_alarms(
 @app.command()
 @on_state()
 def run(
-    worker: Annotated[str, typer.Argument(metavar="WORKER", help="The Worker that has the class.")],
-    name: Annotated[str, typer.Argument(metavar="CLASS", help="The class of the Durable Object.")],
-    object_id: Annotated[str, typer.Argument(metavar="ID", help="The object: 64 hexadecimal digits.")],
+    worker: WorkerArgument,
+    name: ClassArgument,
+    object_id: IdArgument,
     session: SessionOption = None,
     json: JsonOption = False,
     *,
@@ -73,3 +77,27 @@ def run(
         result(f"The alarm of {printable(name)} {object_id} ran: {done['outcome']}.")
     if failed:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+@on_state()
+def cancel(
+    worker: WorkerArgument,
+    name: ClassArgument,
+    object_id: IdArgument,
+    session: SessionOption = None,
+    json: JsonOption = False,
+    *,
+    where: Where,
+) -> None:
+    """Take an alarm away: it will not run.
+
+    --json prints the alarm as it was, as `wpy alarms list` shows it.
+    """
+    with errors_told(), connect(where, session) as client:
+        which = {"worker": worker, "class": name, "id": object_id}
+        done = client.call("POST durable-objects/alarms/cancel", which)
+    if json:
+        result_json(done["canceled"])
+    else:
+        result(f"The alarm of {printable(name)} {object_id} is gone.")

@@ -28,7 +28,7 @@ _GROUPS: Members = {
     "queues": ("queues:app", "Local queues: create, look, change, send, follow."),
     "cron": ("cron:app", "Explain, check, list and run crons."),
     "clock": ("clock:app", "Show and move the clock of a running session."),
-    "alarms": ("alarms:app", "Alarms of Durable Objects: list them, run one now."),
+    "alarms": ("alarms:app", "Alarms of Durable Objects: list, run now, cancel."),
     "faults": ("faults:app", "Faults on purpose in a running session."),
     "kv": ("kv:app", "Local Workers KV: keys, in bulk, namespaces."),
     "d1": ("d1:app", "Local D1 databases: run SQL, migrations, export."),

@@ -17,14 +17,16 @@ export default function Alarms() {
   const off = !!whyNot();
   const list = alarms.data?.alarms ?? [];
   const work = tasks.data?.tasks ?? [];
-  const runCall = (a) => ({ path: "alarms/run", body: { worker: a.worker, namespace: a.namespace, objectId: a.objectId } });
+  const call = (verb, a) => ({ path: `alarms/${verb}`, body: { worker: a.worker, namespace: a.namespace, objectId: a.objectId } });
+  const button = (verb, a, label, icon, say) =>
+    html`<button type="button" class="btn small" disabled=${off} title=${whyNot() ?? "Right click: as a command"} onClick=${() => act(call(verb, a), say)} onContextMenu=${(e) => (e.preventDefault(), copyAs(e.currentTarget, call(verb, a)))}><${Icon} name=${icon} size=${13} />${label}</button>`;
   return html`<div class="page">
     <div class="page-head"><h1>Alarms & background work</h1></div>
     <section class="panel" aria-label="Alarms"><header><h2>Alarms</h2><span class="soft small">${list.length ? plural(list.length, "pending alarm") : ""}</span></header>
       ${alarms.error && html`<div class="body"><div class="note bad">${alarms.error.message}</div></div>`}
       ${list.length ? html`<table class="table"><thead><tr><th scope="col">Durable Object</th><th scope="col">Id</th><th scope="col">Due</th><th scope="col">Retries</th><th scope="col"><span class="only-read">Actions</span></th></tr></thead>
         <tbody>${list.map((a) => html`<tr key=${a.namespace + a.objectId}><th scope="row">${a.namespace}<span class="soft small"> ${a.worker}</span></th><td class="mono cut">${a.name ?? a.objectId?.slice(0, 16)}</td><td><${Ago} ms=${a.atMs} /> <span class="soft small hide-narrow">${fullTime(a.atMs)}</span></td><td>${a.retries || ""}</td>
-          <td class="right"><button type="button" class="btn small" disabled=${off} title=${whyNot()} onClick=${() => act(runCall(a), (r) => (r.outcome && r.outcome !== "ok" ? `The alarm failed: ${r.error ?? r.outcome}` : "The alarm ran."))} onContextMenu=${(e) => (e.preventDefault(), copyAs(e.currentTarget, runCall(a)))}><${Icon} name="play" size=${13} />Run now</button></td></tr>`)}</tbody></table>`
+          <td class="right"><span class="btns">${button("run", a, "Run now", "play", (r) => (r.outcome && r.outcome !== "ok" ? `The alarm failed: ${r.error ?? r.outcome}` : "The alarm ran."))}${button("cancel", a, "Cancel", "x", () => "The alarm is gone.")}</span></td></tr>`)}</tbody></table>`
         : alarms.data && html`<div class="empty"><strong>No alarm waits</strong><span>They come when a Durable Object calls <code>ctx.storage.setAlarm(...)</code>, and go by the session's clock.</span></div>`}</section>
     <section class="panel" aria-label="waitUntil"><header><h2>waitUntil</h2><span class="soft small">work that goes on after the response; production ends it after ${allowed ? span(allowed) : "a while"}</span></header>
       ${tasks.error && html`<div class="body"><div class="note bad">${tasks.error.message}</div></div>`}

@@ -161,7 +161,7 @@ _ALARM = schemas.record(
     retries=schemas.INTEGER,
     running=schemas.BOOLEAN,
 )
-_SHOW_ALARMS, _RUN_ALARM = "GET durable-objects/alarms", "POST durable-objects/alarms/run"
+_SHOW_ALARMS = "GET durable-objects/alarms"
 
 
 @ROUTES.get("alarms", "Pending alarms of Durable Objects", schemas.record(alarms=schemas.array(_ALARM)))
@@ -194,14 +194,28 @@ _WHICH = ("worker", "namespace", "objectId")
     schemas.record(**dict.fromkeys(_WHICH, schemas.TEXT)),
 )
 async def run_alarm(call: Call) -> dict[str, Any]:
+    return await _with_alarm(call, "run")
+
+
+@ROUTES.post(
+    "alarms/cancel",
+    "Take an alarm away: it will not run",
+    schemas.done(),
+    schemas.record(**dict.fromkeys(_WHICH, schemas.TEXT)),
+)
+async def cancel_alarm(call: Call) -> dict[str, Any]:
+    return await _with_alarm(call, "cancel")
+
+
+async def _with_alarm(call: Call, verb: str) -> dict[str, Any]:
     given = {name: call.text(name) for name in _WHICH}
     if None in given.values():
         raise CallError("Say which one by `worker`, `namespace` and `objectId`.")
-    lines = also(call, "alarms/run", given, command("alarms", "run", *given.values()))
+    lines = also(call, f"alarms/{verb}", given, command("alarms", verb, *given.values()))
     if call.preview:
         return {"ok": True, "also": lines}
-    run = call.session.controls.get(_RUN_ALARM)
-    if run is None:
+    control = call.session.controls.get(f"POST durable-objects/alarms/{verb}")
+    if control is None:
         raise CallError("This session has no Durable Objects.", 404)
-    done = await run({"worker": given["worker"], "class": given["namespace"], "id": given["objectId"]})
-    return {"ok": True, "also": lines, **done}
+    done = await control({"worker": given["worker"], "class": given["namespace"], "id": given["objectId"]})
+    return {"ok": True, "also": lines, **(done if verb == "run" else {})}
