@@ -177,3 +177,36 @@ async def test_needs_a_config(wpy): ...
     )
     broken = pytest_in(tmp_path, "-p", "no:asyncio")
     assert "nowhere.py" in broken.stdout and broken.returncode == 1
+
+
+def test_a_test_that_is_run_again_has_an_emulator_of_its_own(shop: Path) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    (shop / "test_again.py").write_text(
+        """
+import pathlib
+
+def once():
+    with pathlib.Path("runs").open("a") as file:
+        file.write("x")
+    return pathlib.Path("runs").read_text() in ("x", "xxx")
+
+async def a_mail(wpy):
+    wpy.http.on("POST", "*").respond(200)
+    await wpy.queues["mail"].send({"to": "ann"})
+    await wpy.clock.advance("10s")
+    assert wpy.queues["mail"].acked == 1
+
+async def test_async(wpy):
+    await a_mail(wpy)
+    assert not once()
+
+def test_sync(wpy):
+    wpy.run(a_mail(wpy))
+    assert not once()
+"""
+    )
+    outer = [name for name in os.environ if name.startswith(("PYTEST_", "COV_"))]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--reruns", "1"]
+    env = {name: value for name, value in os.environ.items() if name not in outer}
+    finished = subprocess.run(command, cwd=shop, env=env, capture_output=True, text=True, timeout=100)
+    assert "2 passed, 2 rerun" in finished.stdout, finished.stdout + finished.stderr

@@ -132,18 +132,21 @@ def wpy(request: pytest.FixtureRequest) -> Iterator[Wpy]:
     kit = item.stash[_WPY] = Wpy(project, _settings(request))
     function = getattr(item, "obj", None)
     is_async = inspect.iscoroutinefunction(inspect.unwrap(function)) if function is not None else False
+    item._wpy_failed = False
     if is_async:
         item.obj = _enclosed(item, kit)
     else:
         kit.begin_sync()
     yield kit
-    if not is_async:
+    if is_async:
+        item.obj = function  # what is run again (pytest-rerunfailures) gets an emulator of its own
+        if not kit.closed:
+            kit.abandon()
+    else:
         try:
             kit.end_sync(check=not _failed(item))
         except KitError as error:
             pytest.fail(str(error), pytrace=False)
-    elif not kit.closed:
-        kit.abandon()
 
 
 def _settings(request: pytest.FixtureRequest) -> Any:
