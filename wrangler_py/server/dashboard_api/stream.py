@@ -94,7 +94,7 @@ class Stream:
         skipped = 0 if after is None else max(0, last - after - len(shown))
         kinds = Counter(event["kind"] for event in shown)
         queues = sorted({event["queue"] for event in shown if event["queue"]})
-        return _frame("change", await self._change(last, queues, dict(kinds), shown, skipped), last)
+        return _frame("change", await self._change(last, queues, dict(kinds), shown, skipped, self._pace_ms()), last)
 
     # Gathering ----------------------------------------------------------------------------------------------------
 
@@ -153,7 +153,8 @@ class Stream:
         kinds, events, queues, seq = self._kinds, self._events, self._queues, self._seq
         self._kinds, self._events, self._queues = Counter(), [], set()
         recorder = self._session.recorder
-        if recorder is not None and recorder.flooded():
+        pace_ms = self._pace_ms()
+        if pace_ms:
             events = events[-_MOST_IN_FLOOD:]
         skipped = max(0, sum(kinds.values()) - len(events))
         behind = recorder is not None and (recorder.state.behind or self._reader.was_behind)
@@ -168,7 +169,8 @@ class Stream:
         if kinds:
             self._reader.news()
         if kinds or (self._uncounted and self._reader.counts_in_s() == 0):
-            change = await self._change(seq, sorted(queues), dict(kinds), [_shown(*one) for one in events], skipped)
+            shown = [_shown(*one) for one in events]
+            change = await self._change(seq, sorted(queues), dict(kinds), shown, skipped, pace_ms)
             self._uncounted = self._reader.counts_old
             frames.append(_frame("change", change, seq))
         clock = await self._clock_now()
@@ -185,9 +187,14 @@ class Stream:
                 waiting.put_nowait(None)
 
     async def _change(
-        self, seq: int, queues: list[str], kinds: dict[str, int], events: list[dict[str, Any]], skipped: int
+        self,
+        seq: int,
+        queues: list[str],
+        kinds: dict[str, int],
+        events: list[dict[str, Any]],
+        skipped: int,
+        pace_ms: int,
     ) -> dict[str, Any]:
-        recorder = self._session.recorder
         return {
             "seq": seq,
             "queues": queues,
@@ -195,8 +202,12 @@ class Stream:
             "counts": summed(await self._reader.counts()),
             "events": events,
             "skipped": skipped,
-            "paceMs": _FLOOD_PACE_MS if recorder is not None and recorder.flooded() else 0,
+            "paceMs": pace_ms,
         }
+
+    def _pace_ms(self) -> int:
+        recorder = self._session.recorder
+        return _FLOOD_PACE_MS if recorder is not None and recorder.flooded() else 0
 
     async def _clock_now(self) -> dict[str, Any]:
         show = self._session.controls.get("GET clock")
