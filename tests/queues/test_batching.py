@@ -1,5 +1,7 @@
 """When a batch starts and what is in it. Numbers are those of the conformance cases."""
 
+import asyncio
+
 import pytest
 
 from wrangler_py.queues.message import OutgoingMessage
@@ -25,6 +27,15 @@ async def test_30_the_rest_of_a_burst_waits_for_the_timeout(room: Room):
     await room.advance(0.001)
     assert handler.bodies == [list("abcde"), list("fg")]
     assert handler.times == [0, 1]
+
+
+async def test_sends_of_one_commit_are_counted_once(room: Room):
+    handler = room.consume(max_batch_size=3, max_batch_timeout=5)
+    await asyncio.gather(room.send("1"), room.send("2"))
+    await room.quiet()
+    assert handler.calls == []
+    await room.advance(5)
+    assert handler.bodies == [["1", "2"]]
 
 
 async def test_31_the_timeout_counts_from_the_first_message(room: Room):

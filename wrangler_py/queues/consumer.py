@@ -138,7 +138,9 @@ class QueueConsumer:
         self._window.extend(ready)
         self._window.sort()
         del self._window[self.settings.max_batch_size :]
-        self._start_or_arm(self._window)
+        # Of several sends in one commit the first may have made it look at the queue, which shows the others too: they are
+        # counted twice then, so before anything starts it looks again.
+        self._start_or_arm(self._window, start=self.pump)
 
     def pump(self) -> None:
         """Start what is due and arm the timer for what is not."""
@@ -172,7 +174,7 @@ class QueueConsumer:
             self._read_failed(error)
             return None
 
-    def _start_or_arm(self, waiting: list[int]) -> None:
+    def _start_or_arm(self, waiting: list[int], start: Callable[[], None] | None = None) -> None:
         if not waiting:
             return
         size = self.settings.max_batch_size
@@ -180,7 +182,7 @@ class QueueConsumer:
         if len(waiting) >= size:
             due_ms = min(due_ms, waiting[size - 1])
         if due_ms <= self._clock.now_ms():
-            self._begin()
+            (start or self._begin)()
         elif self._timer is None or due_ms != self._due_ms:
             self._disarm()
             self._window = waiting
