@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import warm_wpy
+from counting import wait_until
 from session_project import Project, environment
 
 CONFIG = """
@@ -58,7 +59,10 @@ def test_the_record_outlives_kill_9_and_restarts_and_tail_shows_the_past(project
     assert server.get(f"/cdn-cgi/wpy/api/messages/{early['id']}").json()["attempts"][0]["action"] == "ack"
     server.post("/", json="first")
     server.wait_for(r"QUEUE q 1/1", count=2)
-    time.sleep(0.5)  # real: what is younger than the recorder's gathering is lost by kill -9, as documented
+    # What is younger than the recorder's gathering is lost by kill -9, as documented: another process finds it stored.
+    wait_until(
+        lambda: len(project.wpy("tail", "--no-follow", "-n", "9", "--json", "--kind", "batch.finished").lines) == 2
+    )
     os.kill(server.pid, signal.SIGKILL)
     server.wait_exit()
     second = project.start()
