@@ -55,7 +55,7 @@ _JOINED_MS = 100
 #: A burst that lasts longer (seconds) is a flood: at most this share of the time is then spent on making sense of events, also
 #: when somebody reads; what he is shown is older, and `RecordState.behind` says so.
 _FLOOD_S = 0.3
-_SENSE_SHARE = 0.01
+_SENSE_SHARE = 0.005
 #: How long it must have been quiet before what was put aside is made sense of, if nobody reads (seconds).
 _QUIET_S = 0.3
 #: Events that wait for the writer at most; later ones are lost, and counted.

@@ -25,11 +25,11 @@ _QUEUES = 100
 async def overview(call: Call) -> dict[str, Any]:
     session = call.session
 
-    def read(connection: Any) -> tuple[int, list[Any], int | None]:
-        reloaded = connection.execute(_RELOADED).fetchone()[0]
-        return reading.last_seq(connection), failures.failures(connection)[:_FAILURES], reloaded
+    def read(connection: Any) -> tuple[int, int | None]:
+        return reading.last_seq(connection), connection.execute(_RELOADED).fetchone()[0]
 
-    seq, groups, reloaded = await call.reader.ask(read)
+    seq, reloaded = await call.reader.ask(read)
+    groups = (await call.reader.summary(failures.failures))[:_FAILURES]
     names, total = await chosen(call, _QUEUES)
     queues = await queue_objects(call, names)
     recorder = session.recorder

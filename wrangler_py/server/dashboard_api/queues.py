@@ -82,7 +82,7 @@ async def queue_objects(call: Call, names: Sequence[str]) -> list[dict[str, Any]
     records = [r for name in names if (r := tables.find_queue(session.store, name)) is not None]
     counts = await call.reader.counts()
     now_ms = session.clock.now_ms()
-    sparks = await call.reader.ask(metrics.spark, now_ms, _BUCKET_MS, _BUCKETS)
+    sparks = await call.reader.summary(metrics.spark, now_ms, _BUCKET_MS, _BUCKETS)
     attached = Attached(session.store)
     infos = of_queues(session.store, records, attached)
     dead_letters_of = _dead_letters_of(call)

@@ -25,6 +25,8 @@ _COUNT_SHARE = 0.05
 _FLOOD_SHARE = 0.01
 #: A count that takes less (seconds) is made anew each time.
 _QUICK_S = 0.005
+#: While messages pour in, what summarises the record is read anew this often (seconds).
+_SUMMARY_S = 3.0
 #: Of so many searches the total is remembered.
 _MOST_TOTALS = 20
 #: How long an answer waits for what was recorded in a burst to be made sense of (seconds).
@@ -49,6 +51,8 @@ class Reader:
         self.counts_old = True
         #: By what was searched for: how many there are, when they were counted, and how long it took.
         self._totals: dict[tuple[str, ...], tuple[int | None, float, float]] = {}
+        #: By the question: its last answer, and when it was given.
+        self._summaries: dict[Callable[..., Any], tuple[Any, float]] = {}
         self._counting: asyncio.Future[dict[str, dict[str, int]]] | None = None
 
     async def ask(self, question: Callable[..., T], *arguments: Any, fresh: bool = True, **named: Any) -> T:
@@ -72,6 +76,23 @@ class Reader:
                 raise
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def summary(self, question: Callable[..., T], *arguments: Any) -> T:
+        """As `ask`, for what summarises the record (a function of a module): a little old while messages pour in, whatever the
+        arguments."""
+        recorder = self._session.recorder
+        known = self._summaries.get(question)
+        if (
+            known is not None
+            and recorder is not None
+            and recorder.flooded()
+            and time.monotonic() < known[1] + _SUMMARY_S
+        ):
+            found: T = known[0]
+            return found
+        found = await self.ask(question, *arguments)
+        self._summaries[question] = found, time.monotonic()
+        return found
 
     async def counts(self) -> dict[str, dict[str, int]]:
         """By queue, how many living messages are in which state; a moment old at most."""
