@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import marshal
 import os
 import socket
 import subprocess
@@ -146,7 +147,7 @@ class WorkerProcess:
         cf: Any = None,
     ) -> int:
         event = next(self._events)
-        self.send(f.FETCH, event, method, url, list(headers), body, more, cf)
+        self.send(f.FETCH, event, method, url, list(headers), body, more, marshal.dumps(cf) if cf else b"")
         return event
 
     def finish_fetch(self, event: int) -> Fetched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import marshal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,7 +44,14 @@ class PythonRuntime(WorkerProcesses):
         label = f"{request.method} {urlsplit(request.url).path}"  # without the query, which may hold secrets
         number, event = process.start_event("fetch", label)
         body, more = (request.body, False) if isinstance(request.body, bytes | None) else (None, True)
-        head = (request.method, request.url, request.headers, body, more, dict(request.cf))
+        head = (
+            request.method,
+            request.url,
+            request.headers,
+            body,
+            more,
+            marshal.dumps(dict(request.cf)) if request.cf else b"",
+        )
         process.send(frames.FETCH, number, *head, *(() if target is None else (target,)))
         if more:
             self._background(self._send_body(process, number, request))

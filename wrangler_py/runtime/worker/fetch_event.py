@@ -12,7 +12,6 @@ from . import frames, logs
 from .connection import Connection
 from .context import Event
 from .shims.js.core import JsProxy, jsnull
-from .shims.js.jsjson import to_js_value
 from .shims.js.request import incoming_request
 from .shims.js.response import Response, not_a_response
 from .shims.js.streams import ReadableStream, chunk_bytes, stream_from
@@ -64,7 +63,7 @@ def make_request(frame: tuple[Any, ...], incoming: IncomingBody | None) -> Any:
         content = stream_from(incoming.pull)
         announced = next((value for name, value in headers if name.lower() == "content-length"), "")
         content._length = int(announced) if announced.isdecimal() else None
-    return incoming_request(method, url, headers, content, to_js_value(cf) if cf else jsnull)
+    return incoming_request(method, url, headers, content, cf)
 
 
 class Sending:

@@ -14,7 +14,8 @@ Server to worker:
 
     (LOAD, spec)                          spec: dict, see LOAD below; answered by LOADED or LOAD_FAILED
     (FETCH, event, method, url, headers, body, more, cf[, target])
-                                          target: whose fetch, see RPC; None or absent: the default entrypoint's. headers: list of (str, str); body: bytes or None; more: True when BODY follows
+                                          target: whose fetch, see RPC; None or absent: the default entrypoint's. headers: list of (str, str); body: bytes or None; more: True when BODY follows;
+                                          cf: the dict as marshal packs it (few Workers look at it, and it is larger than the rest), or b""
     (BODY, event, chunk, more)            the rest of a request's body
     (QUEUE, event, queue, messages, metrics)
                                           messages: list of (id, timestamp_ms, attempts, content_type, body bytes);

@@ -242,7 +242,7 @@ class _Decoder:
             return self._exports.stream(wire[1], wire[2])
         if tag == "request":
             _, method, url, headers, body = wire
-            return incoming_request(method, url, [tuple(pair) for pair in headers], self._content(body), jsnull)
+            return incoming_request(method, url, [tuple(pair) for pair in headers], self._content(body), b"")
         if tag == "response":
             _, status, text, headers, body = wire
             pairs = make_headers([(name, item) for name, item in headers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ from .body import Body, extract
 from .convert import js_string, unwrap
 from .core import jsnull, merged, option, raise_js
 from .headers import Headers, headers_of, make_headers
+from .jsjson import to_js_value
 from .streams import ReadableStream
 from .url import normal_url
 
@@ -21,6 +23,10 @@ _BAD_REDIRECT = (
     'Invalid redirect value, must be one of "follow" or "manual" ("error" won\'t be implemented since it does not make '
     'sense at the edge; use "manual" and check the response status code).'
 )
+
+
+class PackedCf(bytes):
+    """`request.cf` before anybody has looked at it."""
 
 
 class Request(Body):
@@ -49,7 +55,7 @@ class Request(Body):
     def _copy(self, source: Request) -> None:
         self._url, self._method, self._redirect = source._url, source._method, source._redirect
         self._headers = Headers.new(source._headers)
-        self._signal, self._cf = source._signal, source._cf
+        self._signal, self._cf = source._signal, source.cf
         self._content = source._content
         if source._content is not None:
             source._used = True
@@ -98,6 +104,8 @@ class Request(Body):
 
     @property
     def cf(self) -> Any:
+        if type(self._cf) is PackedCf:
+            self._cf = to_js_value(marshal.loads(self._cf))
         return self._cf
 
     @property
@@ -134,9 +142,9 @@ def _method(method: str) -> str:
 
 
 def incoming_request(
-    method: str, url: str, headers: list[tuple[str, str]], content: bytes | ReadableStream | None, cf: Any
+    method: str, url: str, headers: list[tuple[str, str]], content: bytes | ReadableStream | None, cf: bytes
 ) -> Request:
-    """The request of a fetch event, as it came over HTTP."""
+    """The request of a fetch event, as it came over HTTP. `cf`: as a FETCH frame has it."""
     made = Request.__new__(Request)
     made._method = method
     made._url = url if "#" not in url else url.partition("#")[0]
@@ -145,5 +153,5 @@ def incoming_request(
     made._used = False
     made._redirect = "manual"
     made._signal = None
-    made._cf = cf
+    made._cf = PackedCf(cf) if cf else jsnull
     return made
